@@ -1,0 +1,1 @@
+//! Consul's HTTP API: blocking queries, one catalogue, sessions and locks

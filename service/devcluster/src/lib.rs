@@ -1,0 +1,1 @@
+//! Consul- and Nomad-compatible servers in one process, with faults on demand

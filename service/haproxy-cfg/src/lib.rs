@@ -1,0 +1,1 @@
+//! The language of haproxy.cfg: words, lines, sections, servers

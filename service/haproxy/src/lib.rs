@@ -1,0 +1,1 @@
+//! HAProxy as it runs: stats socket, master socket, statistics, validation, reload

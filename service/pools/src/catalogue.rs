@@ -1,0 +1,144 @@
+//! What is known of Consul: the answers to the queries that templates ask.
+//!
+//! A [`Query`] without an answer is *not known yet*; an [`Answer`] may well be empty. The two are never mixed up:
+//! a template that reads something unknown waits, one that reads something empty renders.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Instance;
+
+/// One thing that a template can ask Consul. `datacenter` is `None` for the agent's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Query {
+    /// All instances of a service, whatever their status: `/v1/health/service/NAME`.
+    Service {
+        /// The service's name.
+        name: String,
+        /// Datacenter.
+        datacenter: Option<String>,
+    },
+    /// The names and tags of all services: `/v1/catalog/services`.
+    Services {
+        /// Datacenter.
+        datacenter: Option<String>,
+    },
+    /// One key: `/v1/kv/PATH`.
+    Key {
+        /// The key's full path.
+        path: String,
+        /// Datacenter.
+        datacenter: Option<String>,
+    },
+    /// All keys below a prefix: `/v1/kv/PATH?recurse`.
+    Prefix {
+        /// The prefix.
+        path: String,
+        /// Datacenter.
+        datacenter: Option<String>,
+    },
+}
+
+impl std::fmt::Display for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (kind, name, datacenter) = match self {
+            Self::Service { name, datacenter } => ("service ", name.as_str(), datacenter),
+            Self::Services { datacenter } => ("services", "", datacenter),
+            Self::Key { path, datacenter } => ("key ", path.as_str(), datacenter),
+            Self::Prefix { path, datacenter } => ("keys below ", path.as_str(), datacenter),
+        };
+        write!(f, "{kind}{name}")?;
+        datacenter.as_ref().map_or(Ok(()), |dc| write!(f, " in datacenter {dc}"))
+    }
+}
+
+/// What Consul said to a [`Query`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Query::Service`]: sorted by address, port, node and ID.
+    Instances(Arc<[Instance]>),
+    /// To [`Query::Services`]: sorted by name.
+    Services(Arc<[ServiceEntry]>),
+    /// To [`Query::Key`]; `None` where there is no such key.
+    Value(Option<Arc<str>>),
+    /// To [`Query::Prefix`]: sorted by path, without "folder" keys that end in `/`.
+    Pairs(Arc<[KeyPair]>),
+}
+
+/// A service's name and the tags that any of its instances has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ServiceEntry {
+    /// The service's name.
+    pub name: String,
+    /// Tags, sorted.
+    pub tags: Vec<String>,
+}
+
+/// One key below a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct KeyPair {
+    /// The full path.
+    pub path: String,
+    /// The path below the prefix, without a leading `/`.
+    pub key: String,
+    /// The value; bytes that are not UTF-8 are replaced.
+    pub value: String,
+}
+
+/// The answers known at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    answers: BTreeMap<Query, Answer>,
+}
+
+impl Catalogue {
+    /// The answer to `query`; `None` while it is not known.
+    pub fn get(&self, query: &Query) -> Option<&Answer> {
+        self.answers.get(query)
+    }
+
+    /// Puts an answer in. Returns whether it differs from the one before.
+    pub fn insert(&mut self, query: Query, answer: Answer) -> bool {
+        if self.answers.get(&query) == Some(&answer) {
+            return false;
+        }
+        self.answers.insert(query, answer);
+        true
+    }
+
+    /// Forgets the answers to queries that nobody asks any more.
+    pub fn retain(&mut self, wanted: &BTreeSet<Query>) {
+        self.answers.retain(|query, _| wanted.contains(query));
+    }
+
+    /// All instances of a service; `None` while they are not known.
+    pub fn instances(&self, query: &Query) -> Option<&Arc<[Instance]>> {
+        match self.get(query)? {
+            Answer::Instances(instances) => Some(instances),
+            Answer::Services(_) | Answer::Value(_) | Answer::Pairs(_) => None,
+        }
+    }
+
+    /// Every answer, in order of the queries.
+    pub fn iter(&self) -> impl Iterator<Item = (&Query, &Answer)> {
+        self.answers.iter()
+    }
+
+    /// The queries whose answers differ between two moments, unknown ones included.
+    pub fn changed_since(&self, before: &Self) -> BTreeSet<Query> {
+        let queries = self.answers.keys().chain(before.answers.keys());
+        queries.filter(|query| self.get(query) != before.get(query)).cloned().collect()
+    }
+}
+
+impl FromIterator<(Query, Answer)> for Catalogue {
+    fn from_iter<I: IntoIterator<Item = (Query, Answer)>>(answers: I) -> Self {
+        Self { answers: answers.into_iter().collect() }
+    }
+}

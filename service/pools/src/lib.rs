@@ -1,0 +1,11 @@
+//! What HAProxy's pools should hold: the catalogue, the instances in it, and the guard over both.
+//!
+//! Pure: no I/O, no clock, no randomness. The `consul` crate fills a [`Catalogue`], the `template` crate renders
+//! from it, [`guard`] decides which instances stay although an answer turned empty, and [`places`] checks
+//! what was printed from the catalogue into a configuration.
+
+mod catalogue;
+mod instance;
+
+pub use catalogue::{Answer, Catalogue, KeyPair, Query, ServiceEntry};
+pub use instance::{Check, Instance, Status, Weights, server_ids};

@@ -1,0 +1,1 @@
+//! Templates in handlebars, the helpers, and what a render read
