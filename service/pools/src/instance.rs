@@ -144,8 +144,31 @@ fn fnv1a(text: &str) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A passing instance of `service` at `ADDRESS:PORT`.
+    pub(crate) fn instance(service: &str, server: &str) -> Instance {
+        let addr: SocketAddr = server.parse().unwrap();
+        Instance {
+            id: format!("{service}-{server}"),
+            name: service.into(),
+            address: addr.ip().to_string(),
+            port: addr.port(),
+            tags: vec![],
+            service_meta: BTreeMap::new(),
+            service_tagged_addresses: BTreeMap::new(),
+            weights: Weights::default(),
+            node: "n1".into(),
+            node_id: String::new(),
+            node_address: addr.ip().to_string(),
+            node_meta: BTreeMap::new(),
+            node_tagged_addresses: BTreeMap::new(),
+            datacenter: "dc1".into(),
+            status: Status::Passing,
+            checks: vec![],
+        }
+    }
 
     #[test]
     fn server_ids_are_unique_and_do_not_depend_on_the_company() {
@@ -158,30 +181,9 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_written_with_consul_templates_names() {
-        let instance: Instance = serde_json_like();
+    fn a_server_is_named_by_its_address_and_port() {
+        let instance = instance("web", "10.0.0.1:80");
         assert_eq!(instance.server(), "10.0.0.1:80");
         assert_eq!(instance.socket_addr(), Some("10.0.0.1:80".parse().unwrap()));
-    }
-
-    fn serde_json_like() -> Instance {
-        Instance {
-            id: "web-1".into(),
-            name: "web".into(),
-            address: "10.0.0.1".into(),
-            port: 80,
-            tags: vec![],
-            service_meta: BTreeMap::new(),
-            service_tagged_addresses: BTreeMap::new(),
-            weights: Weights::default(),
-            node: "n1".into(),
-            node_id: String::new(),
-            node_address: "10.0.0.1".into(),
-            node_meta: BTreeMap::new(),
-            node_tagged_addresses: BTreeMap::new(),
-            datacenter: "dc1".into(),
-            status: Status::Passing,
-            checks: vec![],
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! what was printed from the catalogue into a configuration.
 
 mod catalogue;
+pub mod guard;
 mod instance;
 
 pub use catalogue::{Answer, Catalogue, KeyPair, Query, ServiceEntry};

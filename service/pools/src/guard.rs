@@ -1,0 +1,328 @@
+//! The guard: a pool that has servers is not emptied by an answer that turned empty.
+//!
+//! A wiped or leaderless Consul and a lost permission answer `[]`, just as a deregistration of the last instance
+//! does. The guard cannot tell them apart, so it keeps what served last, until instances come back or somebody
+//! who knows says that zero is meant.
+//!
+//! In: the pools in force with the catalogue they were rendered from, and the pools that the new catalogue would
+//! give. Out: the instances to keep, as a catalogue that has them in it. It works on pools, not on services:
+//! whatever the template does with its answers, what counts is which servers stood in a backend. Nothing here
+//! fails; a pool whose servers cannot be traced to instances is named as *untraceable*, and the caller keeps
+//! the whole file that is in force.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Answer, Catalogue, Instance, Query, ServiceEntry};
+
+/// Which servers stand in which backend, as `ADDRESS:PORT`.
+pub type Pools = BTreeMap<String, BTreeSet<String>>;
+
+/// A pool that keeps instances which Consul no longer lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The instances that stay, with the query that gave each.
+    kept: Vec<(Query, Instance)>,
+    /// The servers that came back since, each of which took the place of one that was kept.
+    back: BTreeSet<String>,
+}
+
+impl Held {
+    /// The instances that stay.
+    pub fn kept(&self) -> impl Iterator<Item = &Instance> {
+        self.kept.iter().map(|(_, instance)| instance)
+    }
+
+    /// Lets one kept instance go for each server that is newly present: itself, else the last in order. So the pool's
+    /// size changes by steps, and one early comer does not take the whole load.
+    fn replace(&mut self, present: &BTreeSet<String>) {
+        for server in present {
+            if !self.back.insert(server.clone()) {
+                continue;
+            }
+            let same = self.kept.iter().position(|(_, instance)| instance.server() == *server);
+            match same {
+                Some(index) => drop(self.kept.remove(index)),
+                None => drop(self.kept.pop()),
+            }
+        }
+    }
+}
+
+/// The pools that are kept from becoming empty, by backend. Persisted, so that a restart forgets nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    held: BTreeMap<String, Held>,
+}
+
+/// What [`Guard::hold`] made of the pools that would have become empty.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Pools that are held from now on.
+    pub held: BTreeSet<String>,
+    /// Pools whose servers come from no instance of the last good catalogue: nothing can be kept for them but the
+    /// file that is in force.
+    pub untraceable: BTreeSet<String>,
+}
+
+impl Guard {
+    /// The pools that are held, with what they keep.
+    pub fn held(&self) -> impl Iterator<Item = (&str, &Held)> {
+        self.held.iter().map(|(backend, held)| (backend.as_str(), held))
+    }
+
+    /// Whether nothing is held.
+    pub fn is_idle(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Lets a pool go: from now on it holds what Consul says.
+    pub fn release(&mut self, backend: &str) -> bool {
+        self.held.remove(backend).is_some()
+    }
+
+    /// Starts to hold `emptied` pools: keeps those instances of `last_good` that stood in them.
+    pub fn hold(&mut self, emptied: &BTreeSet<String>, in_force: &Pools, last_good: &Catalogue) -> Verdict {
+        let mut verdict = Verdict::default();
+        for backend in emptied {
+            let servers = in_force.get(backend).cloned().unwrap_or_default();
+            let instances = instances_of(&servers, last_good);
+            if instances.is_empty() {
+                verdict.untraceable.insert(backend.clone());
+            } else {
+                self.held.insert(backend.clone(), Held { kept: instances, back: BTreeSet::new() });
+                verdict.held.insert(backend.clone());
+            }
+        }
+        verdict
+    }
+
+    /// Takes note of what came back. `pools` is what the catalogue alone gives. Each server that is there replaces a
+    /// kept one: itself first, then any. A kept one also goes when another service owns its address and port.
+    /// Returns the pools that are no longer held.
+    pub fn replace(&mut self, pools: &Pools, catalogue: &Catalogue) -> BTreeSet<String> {
+        let owners = owners(catalogue);
+        let nothing = BTreeSet::new();
+        for (backend, held) in &mut self.held {
+            held.kept.retain(|(_, instance)| !owned_by_another(instance, &owners));
+            held.replace(pools.get(backend).unwrap_or(&nothing));
+        }
+        let ended = self.held.iter().filter(|(_, held)| held.kept.is_empty());
+        let ended: BTreeSet<String> = ended.map(|(backend, _)| backend.clone()).collect();
+        self.held.retain(|_, held| !held.kept.is_empty());
+        ended
+    }
+
+    /// The catalogue with the kept instances in it, as if Consul still listed them.
+    pub fn effective(&self, catalogue: &Catalogue) -> Catalogue {
+        let mut effective = catalogue.clone();
+        for (query, instance) in self.held.values().flat_map(|held| &held.kept) {
+            put_back(&mut effective, query, instance);
+        }
+        effective
+    }
+}
+
+/// The pools that had servers in force and would have none. Pools named in `released` may be empty.
+pub fn emptied(in_force: &Pools, wanted: &Pools, released: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    in_force
+        .iter()
+        .filter(|(backend, servers)| !servers.is_empty() && !released(backend))
+        .filter(|(backend, _)| wanted.get(*backend).is_none_or(BTreeSet::is_empty))
+        .map(|(backend, _)| backend.clone())
+        .collect()
+}
+
+/// What turned empty between two moments and is not a list of instances: keys and the list of services. Their last
+/// good answers are put back where pools come from them.
+pub fn keep_turned_empty(catalogue: &Catalogue, last_good: &Catalogue) -> Catalogue {
+    let mut kept = catalogue.clone();
+    for (query, answer) in last_good.iter() {
+        if !matches!(answer, Answer::Instances(_))
+            && !is_empty(answer)
+            && catalogue.get(query).is_some_and(is_empty)
+        {
+            kept.insert(query.clone(), answer.clone());
+        }
+    }
+    kept
+}
+
+fn is_empty(answer: &Answer) -> bool {
+    match answer {
+        Answer::Instances(list) => list.is_empty(),
+        Answer::Services(list) => list.is_empty(),
+        Answer::Value(value) => value.is_none(),
+        Answer::Pairs(list) => list.is_empty(),
+    }
+}
+
+fn instances_of(servers: &BTreeSet<String>, catalogue: &Catalogue) -> Vec<(Query, Instance)> {
+    let mut found: BTreeMap<String, (Query, Instance)> = BTreeMap::new();
+    for (query, answer) in catalogue.iter() {
+        let Answer::Instances(instances) = answer else { continue };
+        for instance in instances.iter().filter(|instance| servers.contains(&instance.server())) {
+            found.entry(instance.server()).or_insert_with(|| (query.clone(), instance.clone()));
+        }
+    }
+    found.into_values().collect()
+}
+
+/// The names of the services that have a living instance at each `ADDRESS:PORT`.
+fn owners(catalogue: &Catalogue) -> BTreeMap<String, BTreeSet<&str>> {
+    let mut owners: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (_, answer) in catalogue.iter() {
+        let Answer::Instances(instances) = answer else { continue };
+        for instance in instances.iter() {
+            owners.entry(instance.server()).or_default().insert(&instance.name);
+        }
+    }
+    owners
+}
+
+fn owned_by_another(instance: &Instance, owners: &BTreeMap<String, BTreeSet<&str>>) -> bool {
+    owners
+        .get(&instance.server())
+        .is_some_and(|names| !names.contains(instance.name.as_str()) && !names.is_empty())
+}
+
+/// Puts a kept instance back into the answer it came from, and its service into the list of services.
+fn put_back(catalogue: &mut Catalogue, query: &Query, instance: &Instance) {
+    let mut instances: Vec<Instance> =
+        catalogue.instances(query).map(|list| list.to_vec()).unwrap_or_default();
+    instances.push(instance.clone());
+    instances.sort_by(|a, b| (&a.address, a.port, &a.node, &a.id).cmp(&(&b.address, b.port, &b.node, &b.id)));
+    catalogue.insert(query.clone(), Answer::Instances(instances.into()));
+    let Query::Service { datacenter, .. } = query else { return };
+    list_service(catalogue, &Query::Services { datacenter: datacenter.clone() }, instance);
+}
+
+fn list_service(catalogue: &mut Catalogue, services: &Query, instance: &Instance) {
+    let Some(Answer::Services(entries)) = catalogue.get(services) else { return };
+    if entries.iter().any(|entry| entry.name == instance.name) {
+        return;
+    }
+    let mut entries = entries.to_vec();
+    entries.push(ServiceEntry { name: instance.name.clone(), tags: instance.tags.clone() });
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    catalogue.insert(services.clone(), Answer::Services(Arc::from(entries)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::tests::instance;
+
+    fn web() -> Query {
+        Query::Service { name: "web".into(), datacenter: None }
+    }
+
+    fn services() -> Query {
+        Query::Services { datacenter: None }
+    }
+
+    fn catalogue(servers: &[&str]) -> Catalogue {
+        let instances: Vec<Instance> = servers.iter().map(|server| instance("web", server)).collect();
+        let names = if servers.is_empty() { vec![] } else { vec![entry("web")] };
+        Catalogue::from_iter([
+            (web(), Answer::Instances(instances.into())),
+            (services(), Answer::Services(names.into())),
+        ])
+    }
+
+    fn entry(name: &str) -> ServiceEntry {
+        ServiceEntry { name: name.into(), tags: vec![] }
+    }
+
+    fn pool(servers: &[&str]) -> Pools {
+        Pools::from([("web".into(), servers.iter().map(ToString::to_string).collect())])
+    }
+
+    /// The servers of the effective catalogue, as a template that lists the service would print them.
+    fn servers(catalogue: &Catalogue) -> Vec<String> {
+        catalogue.instances(&web()).unwrap().iter().map(Instance::server).collect()
+    }
+
+    fn guard_over(in_force: &[&str]) -> Guard {
+        let mut guard = Guard::default();
+        let emptied = emptied(&pool(in_force), &pool(&[]), |_| false);
+        guard.hold(&emptied, &pool(in_force), &catalogue(in_force));
+        guard
+    }
+
+    #[test]
+    fn a_pool_that_turned_empty_keeps_its_instances_and_its_service() {
+        let guard = guard_over(&["10.0.0.1:80", "10.0.0.2:80"]);
+        let effective = guard.effective(&catalogue(&[]));
+        assert_eq!(servers(&effective), ["10.0.0.1:80", "10.0.0.2:80"]);
+        assert_eq!(effective.get(&services()), Some(&Answer::Services([entry("web")].into())));
+    }
+
+    #[test]
+    fn a_pool_that_vanished_is_an_emptied_pool_and_a_released_one_is_not() {
+        let in_force = pool(&["10.0.0.1:80"]);
+        assert_eq!(emptied(&in_force, &Pools::new(), |_| false), BTreeSet::from(["web".to_owned()]));
+        assert_eq!(emptied(&in_force, &Pools::new(), |backend| backend == "web"), BTreeSet::new());
+        assert_eq!(emptied(&pool(&[]), &pool(&[]), |_| false), BTreeSet::new());
+    }
+
+    #[test]
+    fn each_one_that_comes_back_replaces_one_that_was_kept() {
+        let mut guard = guard_over(&["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
+        // Back at its own address: the other two stay.
+        let now = catalogue(&["10.0.0.2:80"]);
+        assert_eq!(guard.replace(&pool(&["10.0.0.2:80"]), &now), BTreeSet::new());
+        assert_eq!(servers(&guard.effective(&now)), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
+        // The same news twice changes nothing.
+        guard.replace(&pool(&["10.0.0.2:80"]), &now);
+        assert_eq!(servers(&guard.effective(&now)).len(), 3);
+        // At a new address: one more goes.
+        let now = catalogue(&["10.0.0.2:80", "10.0.0.9:80"]);
+        guard.replace(&pool(&["10.0.0.2:80", "10.0.0.9:80"]), &now);
+        assert_eq!(servers(&guard.effective(&now)), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.9:80"]);
+        // The last one: nothing is held any more.
+        let now = catalogue(&["10.0.0.2:80", "10.0.0.8:80", "10.0.0.9:80"]);
+        let ended = guard.replace(&pool(&["10.0.0.2:80", "10.0.0.8:80", "10.0.0.9:80"]), &now);
+        assert_eq!(ended, BTreeSet::from(["web".to_owned()]));
+        assert!(guard.is_idle());
+        assert_eq!(guard.effective(&now), now);
+    }
+
+    #[test]
+    fn one_that_left_again_is_not_kept_a_second_time() {
+        let mut guard = guard_over(&["10.0.0.1:80", "10.0.0.2:80"]);
+        guard.replace(&pool(&["10.0.0.1:80"]), &catalogue(&["10.0.0.1:80"]));
+        guard.replace(&pool(&[]), &catalogue(&[]));
+        assert_eq!(servers(&guard.effective(&catalogue(&[]))), ["10.0.0.2:80"]);
+    }
+
+    #[test]
+    fn a_kept_one_goes_when_another_service_owns_its_address() {
+        let mut guard = guard_over(&["10.0.0.1:80", "10.0.0.2:80"]);
+        let other = Query::Service { name: "mail".into(), datacenter: None };
+        let mut now = catalogue(&[]);
+        now.insert(other, Answer::Instances([instance("mail", "10.0.0.1:80")].into()));
+        guard.replace(&pool(&[]), &now);
+        assert_eq!(servers(&guard.effective(&now)), ["10.0.0.2:80"]);
+    }
+
+    #[test]
+    fn servers_that_no_instance_explains_are_untraceable() {
+        let mut guard = Guard::default();
+        let emptied = BTreeSet::from(["web".to_owned()]);
+        let verdict = guard.hold(&emptied, &pool(&["10.9.9.9:80"]), &catalogue(&["10.0.0.1:80"]));
+        assert_eq!(verdict, Verdict { held: BTreeSet::new(), untraceable: emptied });
+    }
+
+    #[test]
+    fn keys_that_turned_empty_are_put_back_and_changed_ones_are_not() {
+        let query = |path: &str| Query::Key { path: path.into(), datacenter: None };
+        let value = |text: &str| Answer::Value(Some(text.into()));
+        let before = Catalogue::from_iter([(query("a"), value("1")), (query("b"), value("1"))]);
+        let now = Catalogue::from_iter([(query("a"), Answer::Value(None)), (query("b"), value("2"))]);
+        let kept = keep_turned_empty(&now, &before);
+        assert_eq!((kept.get(&query("a")), kept.get(&query("b"))), (Some(&value("1")), Some(&value("2"))));
+    }
+}
