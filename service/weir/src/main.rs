@@ -1,2 +1,5 @@
 //! The `weir` command.
+
+mod config;
+
 fn main() {}

@@ -1,0 +1,226 @@
+//! From checked blocks to a [`Config`]: defaults, and what only shows when options are seen together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::parse::{Place, Section};
+use super::problem::Problem;
+use super::{Config, Consul, Control, Haproxy, Log, Nomad, Source, Template, Tls};
+
+pub(super) struct Builder<'a> {
+    pub(super) problems: &'a mut Vec<Problem>,
+    /// The first file that was named: where problems of the whole are reported.
+    pub(super) first: &'a Path,
+}
+
+impl Builder<'_> {
+    pub(super) fn config(&mut self, root: &Section) -> Config {
+        let none = Section::default();
+        let config = Config {
+            cluster: root.text("cluster").unwrap_or_else(|| "default".into()),
+            state_dir: root.text("state_dir").unwrap_or_else(|| "/var/db/weir".into()).into(),
+            control: control(root),
+            log: self.log(root),
+            consul: self.consul(root, root.block("consul").unwrap_or(&none)),
+            nomad: root.block("nomad").map(|nomad| self.nomad(nomad)),
+            http: self.http(root),
+            templates: root.blocks("template").map(|template| self.template(template)).collect(),
+            haproxies: root.blocks("haproxy").map(|haproxy| self.haproxy(haproxy)).collect(),
+        };
+        self.whole(root, &config);
+        config
+    }
+
+    fn log(&mut self, root: &Section) -> Log {
+        let level = root.text("log_level").unwrap_or_else(|| "info".into());
+        let format = root.text("log_format").unwrap_or_else(|| "text".into());
+        if !["text", "json"].contains(&format.as_str()) {
+            let message = format!("`log_format` is \"{format}\"; it must be text or json");
+            self.report(&root.place("log_format"), message);
+        }
+        let parsed = level.parse().unwrap_or_else(|_| {
+            let message = format!("`log_level` is \"{level}\"; it must be error, warn, info, debug or trace");
+            self.report(&root.place("log_level"), message);
+            tracing::Level::INFO
+        });
+        Log { level: parsed, json: format == "json" }
+    }
+
+    fn consul(&mut self, root: &Section, consul: &Section) -> Consul {
+        self.one_token(consul);
+        let most = consul.number("max_connections").unwrap_or(150);
+        if most < 4 {
+            self.report(&consul.place("max_connections"), "`max_connections` must be at least 4".into());
+        }
+        Consul {
+            address: consul.text("address"),
+            token: consul.text("token"),
+            token_file: consul.text("token_file").map(Into::into),
+            datacenter: consul.text("datacenter"),
+            max_connections: usize::try_from(most).unwrap_or(usize::MAX).max(4),
+            max_stale: root.duration("max_stale").unwrap_or(Duration::from_secs(2)),
+            wait: root.duration("block_query_wait").unwrap_or(Duration::from_mins(1)),
+            tls: consul.block("ssl").map(tls),
+            auth: consul.block("auth").map(|auth| {
+                (auth.text("username").unwrap_or_default(), auth.text("password").unwrap_or_default())
+            }),
+        }
+    }
+
+    fn nomad(&mut self, nomad: &Section) -> Nomad {
+        self.one_token(nomad);
+        Nomad {
+            address: nomad.text("address"),
+            token: nomad.text("token"),
+            token_file: nomad.text("token_file").map(Into::into),
+            namespace: nomad.text("namespace").unwrap_or_else(|| "*".into()),
+            region: nomad.text("region"),
+            tls: nomad.block("ssl").map(tls),
+        }
+    }
+
+    fn one_token(&mut self, section: &Section) {
+        if section.text("token").is_some() && section.text("token_file").is_some() {
+            let message = "both `token` and `token_file` are given; keep one".into();
+            self.report(&section.place("token_file"), message);
+        }
+    }
+
+    fn http(&mut self, root: &Section) -> std::net::SocketAddr {
+        let fallback = std::net::SocketAddr::from(([127, 0, 0, 1], 8717));
+        let Some(http) = root.block("http") else { return fallback };
+        let Some(address) = http.text("address") else { return fallback };
+        address.parse().unwrap_or_else(|_| {
+            let message = format!(
+                "`address` is \"{address}\"; it must be an address and a port, such as 127.0.0.1:8717"
+            );
+            self.report(&http.place("address"), message);
+            fallback
+        })
+    }
+
+    fn template(&mut self, section: &Section) -> Template {
+        let source = match (section.text("source"), section.text("contents")) {
+            (Some(path), None) => Source::File(path.into()),
+            (None, Some(text)) => Source::Inline(text),
+            (source, _) => {
+                let both = if source.is_some() { "not both" } else { "and this one has neither" };
+                let message = format!("a template has either `source` or `contents`, {both}");
+                self.report(&section.place("source"), message);
+                Source::Inline(String::new())
+            }
+        };
+        Template {
+            source,
+            destination: section.text("destination").unwrap_or_default().into(),
+            perms: section.number("perms").and_then(|perms| perms.try_into().ok()),
+            user: section.text("user"),
+            group: section.text("group"),
+            place: Place { file: section.file.clone(), line: section.line },
+        }
+    }
+
+    fn haproxy(&mut self, section: &Section) -> Haproxy {
+        let path = |name: &str| section.text(name).map(PathBuf::from);
+        let haproxy = Haproxy {
+            name: section.label.clone().unwrap_or_default(),
+            config: section.texts("config").unwrap_or_default().into_iter().map(Into::into).collect(),
+            stats_socket: path("stats_socket"),
+            master_socket: path("master_socket"),
+            reload_command: section.text("reload_command"),
+            reload_timeout: section.duration("reload_timeout").unwrap_or(Duration::from_secs(10)),
+            binary: path("binary").unwrap_or_else(|| "haproxy".into()),
+            check_timeout: section.duration("check_timeout").unwrap_or(Duration::from_secs(30)),
+            working_directory: path("working_directory"),
+            max_old_workers: section.number("max_old_workers").and_then(|n| n.try_into().ok()).unwrap_or(8),
+            reload_wait: section.duration("reload_wait").unwrap_or(Duration::from_secs(10)),
+            allow_empty: section.texts("allow_empty").unwrap_or_default(),
+        };
+        if haproxy.master_socket.is_none() && haproxy.reload_command.is_none() {
+            let message = "block `haproxy` needs `master_socket` or `reload_command`: without one weir cannot \
+                           make HAProxy read its configuration";
+            self.report(&section.place(""), message.into());
+        }
+        haproxy
+    }
+
+    /// What only shows when everything is seen together.
+    fn whole(&mut self, root: &Section, config: &Config) {
+        if config.templates.is_empty() {
+            let message = "no `template` block: there is nothing to do";
+            self.problems.push(Problem::new(self.first, 0, message));
+        }
+        self.destinations(&config.templates);
+        self.labels(root);
+        self.outside(config);
+    }
+
+    fn destinations(&mut self, templates: &[Template]) {
+        let mut seen: BTreeMap<&Path, &Place> = BTreeMap::new();
+        for template in templates {
+            if let Some(first) = seen.get(template.destination.as_path()) {
+                let destination = template.destination.display();
+                let message =
+                    format!("a second template for {destination}; the first is at line {}", first.line);
+                self.report(&template.place, message);
+            } else {
+                seen.insert(&template.destination, &template.place);
+            }
+        }
+    }
+
+    fn labels(&mut self, root: &Section) {
+        let mut seen = std::collections::BTreeSet::new();
+        for section in root.blocks("haproxy") {
+            let label = section.label.clone().unwrap_or_default();
+            if !seen.insert(label.clone()) {
+                let message = match label.as_str() {
+                    "" => "a second block `haproxy` without a label; give it a name: haproxy \"edge\" { … }"
+                        .into(),
+                    label => format!("a second block `haproxy \"{label}\"`; give it another name"),
+                };
+                self.report(&section.place(""), message);
+            }
+        }
+    }
+
+    /// With several HAProxys it must be plain which one loads a template's output.
+    fn outside(&mut self, config: &Config) {
+        if config.haproxies.len() < 2 {
+            return;
+        }
+        for template in &config.templates {
+            if !config.haproxies.iter().any(|haproxy| haproxy.loads(&template.destination)) {
+                let message = format!(
+                    "no `haproxy` block has {} in its `config`, so it is not clear which one to reload for it",
+                    template.destination.display()
+                );
+                self.report(&template.place, message);
+            }
+        }
+    }
+
+    fn report(&mut self, place: &Place, message: String) {
+        self.problems.push(Problem::new(&place.file, place.line, message));
+    }
+}
+
+fn control(root: &Section) -> Control {
+    Control {
+        path: root.text("control").unwrap_or_else(|| "/var/run/weir.sock".into()).into(),
+        perms: root.number("control_perms").and_then(|perms| perms.try_into().ok()).unwrap_or(0o660),
+        group: root.text("control_group"),
+    }
+}
+
+fn tls(section: &Section) -> Tls {
+    let path = |name: &str| section.text(name).map(PathBuf::from);
+    Tls {
+        enabled: section.flag("enabled").unwrap_or(true),
+        verify: section.flag("verify").unwrap_or(true),
+        ca_cert: path("ca_cert"),
+        cert: path("cert"),
+        key: path("key"),
+    }
+}

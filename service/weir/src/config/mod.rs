@@ -1,0 +1,239 @@
+//! The configuration: HCL files to a checked [`Config`].
+//!
+//! In: files and directories named by `-c`, and the environment. Out: a [`Config`], or every problem at once, each
+//! with file, line and what to do. `weir check` and `weir run` use the very same code.
+
+mod build;
+mod parse;
+mod problem;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use parse::{Place, duration};
+pub(crate) use problem::{Problem, did_you_mean};
+
+/// The environment of the process, as a value.
+pub(crate) type Environment = BTreeMap<String, String>;
+
+/// Everything that a configuration says, with defaults filled in.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) cluster: String,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) control: Control,
+    pub(crate) log: Log,
+    pub(crate) consul: Consul,
+    pub(crate) nomad: Option<Nomad>,
+    pub(crate) templates: Vec<Template>,
+    pub(crate) haproxies: Vec<Haproxy>,
+    pub(crate) http: SocketAddr,
+}
+
+/// The socket for commands that change something.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    pub(crate) path: PathBuf,
+    pub(crate) perms: u32,
+    pub(crate) group: Option<String>,
+}
+
+/// How weir logs.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    pub(crate) level: tracing::Level,
+    pub(crate) json: bool,
+}
+
+/// The Consul agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Consul {
+    /// Empty where neither the file nor the environment says.
+    pub(crate) address: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) datacenter: Option<String>,
+    pub(crate) max_connections: usize,
+    pub(crate) max_stale: Duration,
+    pub(crate) wait: Duration,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) auth: Option<(String, String)>,
+}
+
+/// TLS towards Consul or Nomad.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tls {
+    pub(crate) enabled: bool,
+    pub(crate) verify: bool,
+    pub(crate) ca_cert: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// The Nomad servers.
+#[derive(Debug, Clone)]
+pub(crate) struct Nomad {
+    pub(crate) address: Option<String>,
+    pub(crate) token: Option<String>,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) namespace: String,
+    pub(crate) region: Option<String>,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// One template and its output.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    pub(crate) source: Source,
+    pub(crate) destination: PathBuf,
+    pub(crate) perms: Option<u32>,
+    pub(crate) user: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) place: Place,
+}
+
+/// Where a template's text comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    File(PathBuf),
+    Inline(String),
+}
+
+impl Template {
+    /// How messages call the template: its file, or its place in the configuration.
+    pub(crate) fn name(&self) -> String {
+        match &self.source {
+            Source::File(path) => path.display().to_string(),
+            Source::Inline(_) => format!("contents at {}:{}", self.place.file.display(), self.place.line),
+        }
+    }
+}
+
+/// One HAProxy of this node.
+#[derive(Debug, Clone)]
+pub(crate) struct Haproxy {
+    /// Empty for the one without a label.
+    pub(crate) name: String,
+    pub(crate) config: Vec<PathBuf>,
+    pub(crate) stats_socket: Option<PathBuf>,
+    pub(crate) master_socket: Option<PathBuf>,
+    pub(crate) reload_command: Option<String>,
+    pub(crate) reload_timeout: Duration,
+    pub(crate) binary: PathBuf,
+    pub(crate) check_timeout: Duration,
+    pub(crate) working_directory: Option<PathBuf>,
+    pub(crate) max_old_workers: usize,
+    pub(crate) reload_wait: Duration,
+    pub(crate) allow_empty: Vec<String>,
+}
+
+impl Haproxy {
+    /// Whether this HAProxy loads `path`: it is one of its files, or stands in one of its directories.
+    pub(crate) fn loads(&self, path: &Path) -> bool {
+        self.config.iter().any(|config| config == path || path.parent() == Some(config))
+    }
+
+    /// Whether `backend` may become empty.
+    pub(crate) fn may_be_empty(&self, backend: &str) -> bool {
+        self.allow_empty.iter().any(|name| name == "*" || name == backend)
+    }
+}
+
+/// A configuration as far as it could be read, and what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What could be made of the files; wrong values have their defaults.
+    pub(crate) config: Config,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Reads all files (directories: their `*.hcl`, in order of their names) into one configuration.
+pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
+    let mut problems = Vec::new();
+    let mut root = parse::Section::default();
+    for path in paths.iter().flat_map(|path| files(path, &mut problems)).collect::<Vec<_>>() {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => root.merge(parse::parse(&path, &text, &schema::ROOT, &mut problems)),
+            Err(error) => problems.push(Problem::new(&path, 0, format!("cannot be read: {error}"))),
+        }
+    }
+    let first = paths.first().cloned().unwrap_or_default();
+    let config = build::Builder { problems: &mut problems, first: &first }.config(&root);
+    problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    Loaded { config, problems }
+}
+
+/// The files that one `-c` names.
+fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(path) {
+        Ok(entries) => entries.filter_map(Result::ok).map(|entry| entry.path()).collect(),
+        Err(error) => {
+            problems.push(Problem::new(path, 0, format!("cannot be listed: {error}")));
+            Vec::new()
+        }
+    };
+    files.retain(|file| file.extension().is_some_and(|suffix| suffix == "hcl"));
+    files.sort();
+    if files.is_empty() {
+        problems.push(Problem::new(path, 0, "this directory holds no *.hcl file"));
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn loaded(text: &str) -> (Config, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("weir.hcl");
+        std::fs::write(&file, text.replace("DIR", &dir.path().display().to_string())).unwrap();
+        let loaded = load(&[dir.path().to_owned()]);
+        let prefix = format!("{}/", dir.path().display());
+        let problems = loaded.problems.iter().map(|p| p.to_string().replace(&prefix, "")).collect();
+        (loaded.config, problems)
+    }
+
+    #[test]
+    fn the_smallest_configuration_of_the_design_has_every_default() {
+        let (config, problems) = loaded(
+            "consul {\n  address = \"127.0.0.1:8500\"\n}\nnomad {\n  address = \"http://127.0.0.1:4646\"\n}\n\
+             template {\n  contents = \"x\"\n  destination = \"DIR/haproxy.conf\"\n}\n\
+             haproxy {\n  config = [\"DIR/haproxy.conf\"]\n  stats_socket = \"/var/run/haproxy.sock\"\n\
+             \n  master_socket = \"/var/run/haproxy-master.sock\"\n}\nhttp {\n  address = \"127.0.0.1:8717\"\n}\n",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(config.state_dir, Path::new("/var/db/weir"));
+        assert_eq!(config.consul.max_connections, 150);
+        assert_eq!(config.haproxies[0].max_old_workers, 8);
+        assert!(config.haproxies[0].loads(&config.templates[0].destination));
+    }
+
+    #[test]
+    fn contradictions_are_reported_where_they_stand() {
+        let (_, problems) = loaded(
+            "log_level = \"loud\"\nhttp {\n  address = \"localhost\"\n}\n\
+             template {\n  source = \"/nonexistent.hbs\"\n  contents = \"x\"\n  destination = \"/a\"\n}\n\
+             template {\n  contents = \"x\"\n  destination = \"/a\"\n}\n\
+             haproxy {\n  config = [\"/a\"]\n}\nhaproxy {\n  config = [\"/b\"]\n  reload_command = \"true\"\n}\n",
+        );
+        assert_eq!(
+            problems,
+            [
+                "weir.hcl:1: `log_level` is \"loud\"; it must be error, warn, info, debug or trace",
+                "weir.hcl:3: `address` is \"localhost\"; it must be an address and a port, such as 127.0.0.1:8717",
+                "weir.hcl:6: a template has either `source` or `contents`, not both",
+                "weir.hcl:10: a second template for /a; the first is at line 5",
+                "weir.hcl:14: block `haproxy` needs `master_socket` or `reload_command`: without one weir cannot \
+                 make HAProxy read its configuration",
+                "weir.hcl:17: a second block `haproxy` without a label; give it a name: haproxy \"edge\" { … }",
+            ]
+        );
+    }
+}
