@@ -1,1 +1,26 @@
-//! Templates in handlebars, the helpers, and what a render read
+//! Templates in handlebars, their helpers, and what a render read.
+//!
+//! In: a template's source and a [`weir_pools::Catalogue`]. Out: the text, where in it values were printed that
+//! nobody vouches for, and the queries that were read. No I/O. A source is checked as a whole when it is parsed
+//! ([`Problem`]s with line and column), so that a misspelt field or helper is found before anything is rendered.
+
+mod args;
+mod error;
+mod lint;
+mod lists;
+mod numbers;
+mod printed;
+mod problem;
+mod pure;
+mod reading;
+mod selection;
+mod signature;
+mod store;
+mod template;
+#[cfg(test)]
+mod tests;
+mod texts;
+
+pub use error::RenderError;
+pub use problem::Problem;
+pub use template::{Rendered, Template};
