@@ -1,1 +1,42 @@
-//! HAProxy as it runs: stats socket, master socket, statistics, validation, reload
+//! HAProxy as it runs: stats socket, master socket, statistics, validation, reload.
+//!
+//! This crate does; what to do is decided elsewhere. From the outside in: [`Haproxy`] says where an HAProxy is,
+//! [`observe`] and [`sample`] read it, [`Candidate`] and [`validate`] prepare a new configuration, [`reload`] brings
+//! it into force and sees the new worker answer. What HAProxy prints is parsed in pure functions.
+
+mod candidate;
+mod child;
+mod config;
+mod exchange;
+mod load_order;
+mod master_socket;
+mod messages;
+mod observe;
+mod owner;
+mod process_info;
+mod processes;
+mod reload;
+mod servers_state;
+mod startup_log;
+mod statistics;
+mod stats_socket;
+mod table;
+mod validate;
+mod version;
+
+pub use candidate::{Candidate, WriteError, clean_up};
+pub use config::Haproxy;
+pub use exchange::{Limits, SocketError};
+pub use load_order::{Listing, ListingError, LoadOrder, Loaded, Substitution, list, load_order};
+pub use master_socket::MasterSocket;
+pub use messages::{Message, Severity};
+pub use observe::{Observed, observe};
+pub use owner::Attributes;
+pub use process_info::ProcessInfo;
+pub use processes::{Processes, Worker};
+pub use reload::{ReloadError, ReloadMethod, Reloaded, reload};
+pub use servers_state::{AdminState, ObservedServer, OperationalState};
+pub use statistics::{Completeness, Reading, sample, statistics};
+pub use stats_socket::StatsSocket;
+pub use validate::{ValidateError, Verdict, validate};
+pub use version::Version;

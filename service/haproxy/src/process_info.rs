@@ -1,0 +1,99 @@
+//! Who answers: HAProxy's `show info`.
+//!
+//! In: the reply and the time it came. Out: a [`ProcessInfo`]. Fails where no `Pid` or `Version` is in it.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use weir_scaling::Process;
+
+use crate::version::Version;
+
+/// One worker process, as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Its process ID.
+    pub pid: u32,
+    /// Its version: after an upgrade old workers have another than the current one.
+    pub version: Version,
+    /// How long it has run.
+    pub uptime: Duration,
+    /// Seconds since the epoch at which it started.
+    pub started: u64,
+    /// Whether it only finishes its sessions.
+    pub stopping: bool,
+    /// Connections it may have at once (`Maxconn`).
+    pub maxconn: u64,
+    /// Connections it has (`CurrConns`).
+    pub connections: u64,
+    /// Share of the last second in which it had nothing to do, in percent (`Idle_pct`).
+    pub idle_percent: Option<u64>,
+    /// The name it gives itself (`node`).
+    pub node: Option<String>,
+}
+
+/// What `show info` lacks.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InfoProblem {
+    /// A field without which there is no telling who answered.
+    #[error("there is no usable `{0}` in it")]
+    Field(&'static str),
+}
+
+impl ProcessInfo {
+    /// Reads the reply that came at `now`.
+    pub(crate) fn parse(reply: &str, now: SystemTime) -> Result<Self, InfoProblem> {
+        let fields: HashMap<&str, &str> = reply.lines().filter_map(|line| line.split_once(": ")).collect();
+        let number = |name: &str| fields.get(name).and_then(|value| value.trim().parse::<u64>().ok());
+        let pid = number("Pid").and_then(|pid| pid.try_into().ok()).ok_or(InfoProblem::Field("Pid"))?;
+        let version = fields.get("Version").and_then(|text| Version::parse(text));
+        let uptime = Duration::from_secs(number("Uptime_sec").unwrap_or(0));
+        Ok(Self {
+            pid,
+            version: version.ok_or(InfoProblem::Field("Version"))?,
+            uptime,
+            started: number("Start_time_sec")
+                .unwrap_or_else(|| epoch_seconds(now).saturating_sub(uptime.as_secs())),
+            stopping: number("Stopping").is_some_and(|value| value != 0),
+            maxconn: number("Maxconn").unwrap_or(0),
+            connections: number("CurrConns").unwrap_or(0),
+            idle_percent: number("Idle_pct"),
+            node: fields.get("node").map(|&node| node.to_owned()).filter(|node| !node.is_empty()),
+        })
+    }
+
+    /// What tells this process from any other. HAProxy prints its start time from 2.5 on; before, it is computed from
+    /// the uptime and may be off by one second.
+    pub fn process(&self) -> Process {
+        Process { pid: self.pid, started: self.started }
+    }
+}
+
+fn epoch_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_taken_or_computed() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_000);
+        let text =
+            "Name: HAProxy\nVersion: 2.2.9-1\nPid: 7\nUptime_sec: 40\nMaxconn: 200\nStopping: 1\nnode: lb1\n";
+        let info = ProcessInfo::parse(text, now).unwrap();
+        assert_eq!(info.process(), Process { pid: 7, started: 960 });
+        assert!(info.stopping && info.maxconn == 200 && info.node.as_deref() == Some("lb1"));
+        let info = ProcessInfo::parse(&format!("{text}Start_time_sec: 959\n"), now).unwrap();
+        assert_eq!(info.started, 959);
+    }
+
+    #[test]
+    fn a_reply_without_a_process_is_refused() {
+        assert!(ProcessInfo::parse("Unknown command, but maybe one of …", UNIX_EPOCH).is_err());
+        assert!(ProcessInfo::parse("Pid: x\nVersion: 2.6\n", UNIX_EPOCH).is_err());
+        let early = ProcessInfo::parse("Pid: 1\nVersion: 2.6.1\nUptime_sec: 99\n", UNIX_EPOCH);
+        assert_eq!(early.unwrap().started, 0, "an uptime before the epoch does not wrap");
+    }
+}

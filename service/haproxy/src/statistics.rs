@@ -1,0 +1,279 @@
+//! What HAProxy's processes are doing: `show stat` of every worker, old ones too.
+//!
+//! In: where HAProxy is. Out: a [`Reading`]: one sample per worker process that answered, and whether these are all.
+//! Old workers can be asked only through the master socket. What is missing is said, never taken for zero. Fails when
+//! no worker answers at all.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+use weir_scaling::{BackendSample, Sample, ServerSample, ServerState};
+
+use crate::config::Haproxy;
+use crate::exchange::SocketError;
+use crate::master_socket::MasterSocket;
+use crate::process_info::ProcessInfo;
+use crate::table::{Row, Table};
+
+/// Backends (2) and servers (4) of all proxies; frontends and listeners are not asked for.
+const SHOW_STAT: &str = "show stat -1 6 -1";
+/// Workers that are asked at the same time: there may be dozens of old ones, and the master serves ten connections.
+const ASKED_AT_ONCE: usize = 4;
+/// A master that re-executes itself is not waited for longer: a sample is due every second.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// One turn over all workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// One per worker process that answered; the one in force first.
+    pub samples: Vec<Sample>,
+    /// Whether these are all.
+    pub completeness: Completeness,
+}
+
+/// Which processes a [`Reading`] lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Completeness {
+    /// None: every worker answered.
+    Complete,
+    /// Whether there are old workers is not known: there is no master socket, or it did not answer.
+    OldWorkersUnknown {
+        /// Why, in words.
+        reason: String,
+    },
+    /// These workers live, but did not answer.
+    Missed {
+        /// Their process IDs.
+        pids: Vec<u32>,
+        /// Why the last of them did not, in words.
+        reason: String,
+    },
+}
+
+/// Asks every worker: all through the master socket, or the one in force through the stats socket where there is no
+/// master socket, or it does not answer.
+pub async fn sample(haproxy: &Haproxy) -> Result<Reading, SocketError> {
+    let Some(master) = haproxy.master() else {
+        return current_only(haproxy, "no master_socket is configured".to_owned()).await;
+    };
+    match through_master(&master.patience(PATIENCE)).await {
+        Ok(reading) if !reading.samples.is_empty() => Ok(reading),
+        Err(error) if haproxy.stats_socket.is_none() => Err(error),
+        Ok(reading) if haproxy.stats_socket.is_none() => Ok(reading),
+        Ok(_) => current_only(haproxy, "no worker answered through the master socket".to_owned()).await,
+        Err(error) => current_only(haproxy, error.to_string()).await,
+    }
+}
+
+async fn current_only(haproxy: &Haproxy, reason: String) -> Result<Reading, SocketError> {
+    let completeness = Completeness::OldWorkersUnknown { reason };
+    let Some(stats) = haproxy.stats() else { return Ok(Reading { samples: Vec::new(), completeness }) };
+    let (info, reply) = stats.info_and(SHOW_STAT).await?;
+    let sample = to_sample(stats.path(), &info, &reply)?;
+    Ok(Reading { samples: vec![sample], completeness })
+}
+
+async fn through_master(master: &MasterSocket) -> Result<Reading, SocketError> {
+    let processes = master.show_proc().await?;
+    let mut waiting = processes.all().map(|worker| worker.pid).collect::<Vec<_>>().into_iter().enumerate();
+    let mut asked = JoinSet::new();
+    let mut answers = Vec::new();
+    loop {
+        while asked.len() < ASKED_AT_ONCE {
+            let Some((place, pid)) = waiting.next() else { break };
+            let master = master.clone();
+            asked.spawn(async move { (place, pid, ask(&master, pid).await) });
+        }
+        match asked.join_next().await {
+            Some(Ok(answer)) => answers.push(answer),
+            Some(Err(_)) => {}
+            None => return Ok(reading(answers)),
+        }
+    }
+}
+
+async fn ask(master: &MasterSocket, pid: u32) -> Result<Sample, SocketError> {
+    let info = master.worker_info(pid).await?;
+    let reply = master.read_worker(pid, SHOW_STAT).await?;
+    to_sample(master.path(), &info, &reply)
+}
+
+/// Puts the answers in the master's order. A worker that ended meanwhile has no sessions left: it is not missed.
+fn reading(mut answers: Vec<(usize, u32, Result<Sample, SocketError>)>) -> Reading {
+    answers.sort_by_key(|(place, ..)| *place);
+    let (mut samples, mut pids, mut reason) = (Vec::new(), Vec::new(), String::new());
+    for (_, pid, answer) in answers {
+        match answer {
+            Ok(sample) => samples.push(sample),
+            Err(SocketError::NoSuchWorker { .. }) => {}
+            Err(error) => {
+                pids.push(pid);
+                reason = error.to_string();
+            }
+        }
+    }
+    let all = pids.is_empty();
+    let completeness = if all { Completeness::Complete } else { Completeness::Missed { pids, reason } };
+    Reading { samples, completeness }
+}
+
+fn to_sample(path: &Path, info: &ProcessInfo, reply: &str) -> Result<Sample, SocketError> {
+    let problem = || SocketError::unexpected(path, SHOW_STAT, "no statistics in it", reply);
+    let backends = statistics(reply).ok_or_else(problem)?;
+    Ok(Sample { at: SystemTime::now(), process: info.process(), leaving: info.stopping, backends })
+}
+
+/// Reads `show stat` by its column names; `None` when the text has no such header. Columns may come in any order, and
+/// unknown ones are passed over.
+pub fn statistics(csv: &str) -> Option<Vec<BackendSample>> {
+    let table = Table::csv(csv).filter(|table| table.has(&["pxname", "svname", "scur", "status"]))?;
+    let mut backends: Vec<BackendSample> = Vec::new();
+    let mut servers: Vec<ServerSample> = Vec::new();
+    // HAProxy prints a proxy's servers before its own row.
+    for row in table.rows() {
+        match kind(&row) {
+            Kind::Server => servers.push(server(&row)),
+            Kind::Backend => backends.push(backend(&row, std::mem::take(&mut servers))),
+            Kind::Other => {}
+        }
+    }
+    Some(backends)
+}
+
+enum Kind {
+    Backend,
+    Server,
+    Other,
+}
+
+/// The `type` column, or where there is none the name that is reserved for the row of the backend.
+fn kind(row: &Row<'_>) -> Kind {
+    match (row.text("type"), row.text("svname")) {
+        ("1", _) | ("", "BACKEND") => Kind::Backend,
+        ("0" | "3", _) | ("", "FRONTEND") => Kind::Other,
+        _ => Kind::Server,
+    }
+}
+
+fn backend(row: &Row<'_>, servers: Vec<ServerSample>) -> BackendSample {
+    let http = row.text("mode") != "tcp" && row.number("req_tot").is_some();
+    BackendSample {
+        name: row.text("pxname").to_owned(),
+        sessions: row.count("scur"),
+        queue: row.count("qcur") + servers.iter().map(|server| server.queue).sum::<u64>(),
+        requests: row.count(if http { "req_tot" } else { "stot" }),
+        errors: row.count("hrsp_5xx"),
+        servers,
+    }
+}
+
+fn server(row: &Row<'_>) -> ServerSample {
+    ServerSample {
+        name: row.text("svname").to_owned(),
+        address: row.text("addr").parse().ok(),
+        state: state(row.text("status")),
+        sessions: row.count("scur"),
+        queue: row.count("qcur"),
+        maxconn: row.number("slim").filter(|&maxconn| maxconn > 0),
+        total: row.count("stot"),
+        backup: row.count("bck") > 0,
+    }
+}
+
+/// The `status` column: a word, then perhaps "1/2" (checks passed of those needed) or a reason in brackets. NOLB is
+/// what `disable-on-404` does: no new sessions. A word that is not known does not count as serving.
+fn state(status: &str) -> ServerState {
+    match status.split([' ', '(']).next().unwrap_or("") {
+        "UP" => ServerState::Up,
+        "no" => ServerState::NoCheck,
+        "DRAIN" | "NOLB" => ServerState::Drain,
+        "MAINT" => ServerState::Maint,
+        _ => ServerState::Down,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CSV: &str = "\
+# pxname,svname,qcur,scur,slim,stot,status,bck,type,hrsp_5xx,req_tot,last_chk,addr,mode,
+f,FRONTEND,,4,200,9,OPEN,,0,0,9,,,http,
+web,a:1,1,2,2,15,UP 1/2,0,2,0,15,\"said \"\"no\"\",
+then, well, yes\",127.0.0.1:28111,http,
+web,b,0,0,,0,no check,1,2,0,0,,[::1]:28112,http,
+web,BACKEND,18,21,20,48,UP,1,1,3,47,,,http,
+db,u,0,1,,7,MAINT (via web/b),0,2,,,,unix,tcp,
+db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,
+
+";
+
+    #[test]
+    fn each_field_has_its_source() {
+        let backends = statistics(CSV).unwrap();
+        let [web, db] = &backends[..] else { panic!("{backends:?}") };
+        assert_eq!((web.sessions, web.queue, web.requests, web.errors), (21, 19, 47, 3));
+        assert_eq!((db.sessions, db.queue, db.requests, db.errors), (1, 0, 8, 0));
+        let [a, b] = &web.servers[..] else { panic!("{web:?}") };
+        assert_eq!((a.sessions, a.queue, a.maxconn, a.total, a.backup), (2, 1, Some(2), 15, false));
+        assert_eq!((a.state, a.address), (ServerState::Up, Some("127.0.0.1:28111".parse().unwrap())));
+        assert_eq!((b.state, b.maxconn, b.backup), (ServerState::NoCheck, None, true));
+        assert_eq!((db.servers[0].state, db.servers[0].address), (ServerState::Maint, None));
+    }
+
+    #[test]
+    fn every_status_word_has_a_state() {
+        let words = [
+            ("UP", ServerState::Up),
+            ("UP 2/3", ServerState::Up),
+            ("no check", ServerState::NoCheck),
+            ("DOWN", ServerState::Down),
+            ("DOWN 1/2", ServerState::Down),
+            ("DOWN (agent)", ServerState::Down),
+            ("MAINT", ServerState::Maint),
+            ("MAINT (resolution)", ServerState::Maint),
+            ("DRAIN", ServerState::Drain),
+            ("DRAIN 1/2", ServerState::Drain),
+            ("NOLB", ServerState::Drain),
+            ("NOLB 1/2", ServerState::Drain),
+            ("SOMETHING NEW", ServerState::Down),
+        ];
+        for (status, expected) in words {
+            assert_eq!(state(status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn another_answer_is_none() {
+        assert_eq!(statistics("Permission denied\n"), None);
+        assert_eq!(statistics("# be_id be_name srv_id\n"), None);
+        assert_eq!(statistics("# pxname,svname,scur,status,\n\n"), Some(Vec::new()));
+    }
+
+    /// The table with its columns in another order and unknown ones between them.
+    fn rearranged(order: &[usize]) -> String {
+        let table = Table::csv(CSV).unwrap();
+        let names = CSV[2..].lines().next().unwrap().trim_end_matches(',').split(',').collect::<Vec<_>>();
+        let names: Vec<&str> =
+            order.iter().map(|&at| names.get(at).copied().unwrap_or("brand_new")).collect();
+        let mut text = format!("# {},\n", names.join(","));
+        for row in table.rows() {
+            for name in &names {
+                text += "\"";
+                text += &row.text(name).replace('"', "\"\"");
+                text += "\",";
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_columns_does_not_matter(order in Just((0..16).collect::<Vec<usize>>()).prop_shuffle()) {
+            prop_assert_eq!(statistics(&rearranged(&order)), statistics(CSV));
+        }
+    }
+}
