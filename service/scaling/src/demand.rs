@@ -1,0 +1,185 @@
+//! The work that one group of instances has, found in one reading of every HAProxy process.
+//!
+//! Work is what is in the system: sessions being served and requests that wait, in every process, old workers too.
+//! It does not depend on how many instances there are, so a decision made from it does not chase itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use thiserror::Error;
+
+use crate::sample::{BackendSample, Process, Sample, ServerSample};
+
+/// All samples taken at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// When.
+    pub at: SystemTime,
+    /// One sample from each process that answered.
+    pub samples: Vec<Sample>,
+    /// The processes that are known and did not answer, in words for people. Missing is not zero: with any of
+    /// these nothing can be said.
+    pub missing: Vec<String>,
+}
+
+/// What one reading says about one group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measure {
+    /// When.
+    pub at: SystemTime,
+    /// Work in the system: sessions served and requests waiting.
+    pub work: f64,
+    /// The part of the work that waits.
+    pub queued: f64,
+    /// How many instances take new sessions in a current process.
+    pub serving: u64,
+    /// What one instance can do at once by its `maxconn`, over all current processes; `None` where a server line
+    /// has none.
+    pub slots: Option<f64>,
+    /// Sessions since the start of each process, by server; differences of these are arrivals.
+    pub totals: BTreeMap<Counter, u64>,
+}
+
+/// Whose counter it is. Two processes never share one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Counter {
+    process: Process,
+    backend: String,
+    server: String,
+}
+
+impl Counter {
+    /// The counter of one server in one process.
+    pub fn of(process: Process, backend: &str, server: &str) -> Self {
+        Self { process, backend: backend.to_owned(), server: server.to_owned() }
+    }
+}
+
+/// Why nothing can be said about a group's work.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Unknown {
+    /// A process is known and did not answer.
+    #[error("HAProxy did not answer: {0}")]
+    ProcessMissing(String),
+    /// No process that takes new connections was read.
+    #[error("no running HAProxy process was read")]
+    NoProcess,
+    /// No server connects to an instance of the group.
+    #[error("no HAProxy server has the address of an instance of the group: is its service in a template?")]
+    NoServer,
+}
+
+/// Finds the group's work in a reading. `instances` are the addresses of the group's instances.
+pub fn measure(reading: &Reading, instances: &BTreeSet<SocketAddr>) -> Result<Measure, Unknown> {
+    if !reading.missing.is_empty() {
+        return Err(Unknown::ProcessMissing(reading.missing.join(", ")));
+    }
+    if reading.samples.iter().all(|sample| sample.leaving) {
+        return Err(Unknown::NoProcess);
+    }
+    let shares: Vec<Share<'_>> =
+        reading.samples.iter().flat_map(|sample| shares(sample, instances)).collect();
+    let current: Vec<&Share<'_>> = shares.iter().filter(|share| !share.sample.leaving).collect();
+    if current.is_empty() {
+        return Err(Unknown::NoServer);
+    }
+    Ok(Measure {
+        at: reading.at,
+        work: shares.iter().map(Share::work).sum(),
+        queued: shares.iter().map(Share::queued).sum(),
+        serving: serving(&current),
+        slots: slots(&current),
+        totals: shares.iter().flat_map(Share::totals).collect(),
+    })
+}
+
+/// A backend of one process that has servers of the group.
+struct Share<'a> {
+    sample: &'a Sample,
+    backend: &'a BackendSample,
+    /// The group's servers.
+    ours: Vec<&'a ServerSample>,
+    /// Servers of others that take part: those that serve, or still have work. Empty slots, and backups that
+    /// only wait, do not.
+    others: Vec<&'a ServerSample>,
+}
+
+fn shares<'a>(
+    sample: &'a Sample,
+    instances: &'a BTreeSet<SocketAddr>,
+) -> impl Iterator<Item = Share<'a>> + 'a {
+    sample.backends.iter().filter_map(move |backend| {
+        let is_ours = |server: &ServerSample| server.address.is_some_and(|at| instances.contains(&at));
+        let (ours, others): (Vec<_>, Vec<_>) = backend.servers.iter().partition(|server| is_ours(server));
+        let others = others.into_iter().filter(|server| takes_part(server)).collect();
+        (!ours.is_empty()).then_some(Share { sample, backend, ours, others })
+    })
+}
+
+fn takes_part(server: &ServerSample) -> bool {
+    server.sessions + server.queue > 0 || (server.state.serves() && !server.backup)
+}
+
+impl Share<'_> {
+    /// The backend's whole work where it is the group's alone; else that at its servers and its part of the queue.
+    fn work(&self) -> f64 {
+        if self.others.is_empty() {
+            return self.backend.sessions as f64;
+        }
+        let at_servers: u64 = self.ours.iter().map(|server| server.sessions + server.queue).sum();
+        at_servers as f64 + self.unassigned() * self.part()
+    }
+
+    fn queued(&self) -> f64 {
+        let at_servers: u64 = self.ours.iter().map(|server| server.queue).sum();
+        at_servers as f64 + self.unassigned() * if self.others.is_empty() { 1.0 } else { self.part() }
+    }
+
+    /// Requests that wait for any server of the backend.
+    fn unassigned(&self) -> f64 {
+        let assigned: u64 = self.backend.servers.iter().map(|server| server.queue).sum();
+        self.backend.queue.saturating_sub(assigned) as f64
+    }
+
+    /// The group's part of the backend's capacity: by `maxconn` where every serving server has one, else by number.
+    fn part(&self) -> f64 {
+        let all = || self.ours.iter().chain(&self.others).filter(|server| server.state.serves());
+        let by_maxconn = all().all(|server| server.maxconn.is_some());
+        let weight = |server: &ServerSample| if by_maxconn { server.maxconn.unwrap_or(0) } else { 1 };
+        let total: u64 = all().map(|server| weight(server)).sum();
+        let ours: u64 =
+            self.ours.iter().filter(|server| server.state.serves()).map(|server| weight(server)).sum();
+        if total == 0 { 1.0 } else { ours as f64 / total as f64 }
+    }
+
+    fn totals(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
+        let (process, backend) = (self.sample.process, self.backend.name.as_str());
+        self.ours.iter().map(move |server| (Counter::of(process, backend, &server.name), server.total))
+    }
+}
+
+fn serving(current: &[&Share<'_>]) -> u64 {
+    let servers = current.iter().flat_map(|share| &share.ours);
+    let addresses: BTreeSet<_> = servers.filter(|s| s.state.serves()).filter_map(|s| s.address).collect();
+    addresses.len() as u64
+}
+
+/// The mean over the group's instances of what all current processes together let one have at once. `maxconn`
+/// holds in each process by itself; in several backends of one process, the largest counts, since the instance
+/// behind them is the same.
+fn slots(current: &[&Share<'_>]) -> Option<f64> {
+    let mut largest: BTreeMap<(SocketAddr, Process), u64> = BTreeMap::new();
+    for share in current {
+        for server in &share.ours {
+            let of = largest.entry((server.address?, share.sample.process)).or_default();
+            *of = (*of).max(server.maxconn?);
+        }
+    }
+    let instances: BTreeSet<SocketAddr> = largest.keys().map(|(address, _)| *address).collect();
+    let slots = largest.values().sum::<u64>() as f64 / instances.len() as f64;
+    (slots > 0.0).then_some(slots)
+}
+
+#[cfg(test)]
+mod tests;

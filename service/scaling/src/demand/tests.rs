@@ -1,0 +1,117 @@
+use std::time::UNIX_EPOCH;
+
+use super::*;
+use crate::sample::ServerState;
+
+fn address(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 80))
+}
+
+fn group(of: &[u8]) -> BTreeSet<SocketAddr> {
+    of.iter().copied().map(address).collect()
+}
+
+fn server(n: u8, sessions: u64, queue: u64) -> ServerSample {
+    ServerSample {
+        name: format!("s{n}"),
+        address: Some(address(n)),
+        state: ServerState::Up,
+        sessions,
+        queue,
+        maxconn: Some(10),
+        total: 100,
+        backup: false,
+    }
+}
+
+fn backend(sessions: u64, queue: u64, servers: Vec<ServerSample>) -> BackendSample {
+    BackendSample { name: "web".to_owned(), sessions, queue, requests: 0, errors: 0, servers }
+}
+
+fn sample(pid: u32, leaving: bool, backends: Vec<BackendSample>) -> Sample {
+    Sample { at: UNIX_EPOCH, process: Process { pid, started: 5 }, leaving, backends }
+}
+
+fn reading(samples: Vec<Sample>) -> Reading {
+    Reading { at: UNIX_EPOCH, samples, missing: Vec::new() }
+}
+
+#[track_caller]
+fn work(samples: Vec<Sample>, of: &[u8]) -> (f64, f64) {
+    let measure = measure(&reading(samples), &group(of)).unwrap();
+    (measure.work, measure.queued)
+}
+
+#[test]
+fn a_backend_of_the_groups_own_counts_whole() {
+    // As measured on 2.6.12: the BACKEND row shows 20 sessions, of which 2 are served and 18 wait.
+    let own = backend(20, 18, vec![server(1, 1, 0), server(2, 1, 0)]);
+    assert_eq!(work(vec![sample(1, false, vec![own])], &[1, 2]), (20.0, 18.0));
+}
+
+#[test]
+fn a_waiting_backup_and_empty_slots_leave_the_backend_its_own() {
+    let backup = ServerSample { backup: true, ..server(9, 0, 0) };
+    let slot = ServerSample { address: None, state: ServerState::Maint, ..server(8, 0, 0) };
+    let own = backend(20, 18, vec![server(1, 2, 0), backup, slot]);
+    assert_eq!(work(vec![sample(1, false, vec![own])], &[1]), (20.0, 18.0));
+}
+
+#[test]
+fn in_a_shared_backend_the_queue_is_split_by_capacity() {
+    let large = ServerSample { maxconn: Some(30), ..server(2, 30, 0) };
+    // 4 bound to the group's server, 8 to any: a quarter of the capacity gives 2 of these.
+    let shared = || backend(52, 12, vec![server(1, 10, 4), large.clone()]);
+    assert_eq!(work(vec![sample(1, false, vec![shared()])], &[1]), (16.0, 6.0));
+    assert_eq!(work(vec![sample(1, false, vec![shared()])], &[2]), (36.0, 6.0));
+}
+
+#[test]
+fn shares_are_by_number_where_a_maxconn_is_missing() {
+    let without = ServerSample { maxconn: None, ..server(2, 0, 0) };
+    let shared = backend(20, 10, vec![server(1, 10, 0), without]);
+    assert_eq!(work(vec![sample(1, false, vec![shared])], &[1]), (15.0, 5.0));
+}
+
+#[test]
+fn old_workers_count_for_work_and_not_for_slots() {
+    let new = sample(2, false, vec![backend(3, 0, vec![server(1, 3, 0)])]);
+    let old = sample(1, true, vec![backend(4, 0, vec![server(1, 4, 0)])]);
+    let measure = measure(&reading(vec![new, old]), &group(&[1])).unwrap();
+    assert_eq!((measure.work, measure.serving, measure.slots), (7.0, 1, Some(10.0)));
+}
+
+#[test]
+fn slots_add_up_over_processes_and_not_over_backends() {
+    let both =
+        || vec![backend(0, 0, vec![server(1, 0, 0)]), backend(0, 0, vec![server(1, 0, 0), server(2, 0, 0)])];
+    let slots = |samples| measure(&reading(samples), &group(&[1, 2])).unwrap().slots;
+    assert_eq!(slots(vec![sample(1, false, both())]), Some(10.0));
+    assert_eq!(slots(vec![sample(1, false, both()), sample(2, false, both())]), Some(20.0));
+    let without = ServerSample { maxconn: None, ..server(2, 0, 0) };
+    assert_eq!(slots(vec![sample(1, false, vec![backend(0, 0, vec![server(1, 0, 0), without])])]), None);
+}
+
+#[test]
+fn missing_is_not_zero() {
+    let none = backend(0, 0, vec![server(1, 0, 0)]);
+    let of = |reading: &Reading, instances: &[u8]| measure(reading, &group(instances)).unwrap_err();
+    let current = reading(vec![sample(1, false, vec![none.clone()])]);
+    assert_eq!(of(&current, &[7]), Unknown::NoServer);
+    assert_eq!(of(&current, &[]), Unknown::NoServer);
+    assert_eq!(of(&reading(vec![]), &[1]), Unknown::NoProcess);
+    assert_eq!(of(&reading(vec![sample(1, true, vec![none.clone()])]), &[1]), Unknown::NoProcess);
+    let partial = Reading { missing: vec!["worker 7".to_owned()], ..current };
+    assert_eq!(of(&partial, &[1]).to_string(), "HAProxy did not answer: worker 7");
+}
+
+#[test]
+fn a_server_that_is_down_does_not_serve_but_keeps_its_work() {
+    let down = ServerSample { state: ServerState::Down, ..server(2, 3, 0) };
+    let measure = measure(
+        &reading(vec![sample(1, false, vec![backend(5, 0, vec![server(1, 2, 0), down])])]),
+        &group(&[1, 2]),
+    )
+    .unwrap();
+    assert_eq!((measure.work, measure.serving), (5.0, 1));
+}
