@@ -117,7 +117,7 @@ impl Default for Options {
             auth: None,
             datacenter: None,
             max_stale: Duration::from_secs(2),
-            wait: Duration::from_secs(60),
+            wait: Duration::from_mins(1),
             max_connections: 150,
         }
     }

@@ -66,7 +66,7 @@ impl Default for JobSpec {
             shutdown_delay: Duration::from_secs(1),
             stop: StopMode::Finish(Duration::from_secs(5)),
             min_healthy_time: Duration::from_secs(1),
-            progress_deadline: Duration::from_secs(600),
+            progress_deadline: Duration::from_mins(10),
             health_interval: Duration::from_millis(500),
         }
     }

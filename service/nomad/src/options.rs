@@ -74,7 +74,7 @@ impl Default for Options {
             namespace: "default".to_owned(),
             token: Token::None,
             tls: Tls::default(),
-            wait: Duration::from_secs(60),
+            wait: Duration::from_mins(1),
             timeout: Duration::from_secs(10),
         }
     }

@@ -43,7 +43,7 @@ impl Policy {
     /// `min_healthy_time` is 10 s, plus the start of an instance), and bursts some seconds apart are covered, as by
     /// Knative's stable window of 60 s. The Nomad Autoscaler's 5 minutes also hold *increases* back, which this
     /// cooldown never does, so a decrease that comes too early costs one start.
-    pub const COOLDOWN: Duration = Duration::from_secs(60);
+    pub const COOLDOWN: Duration = Duration::from_mins(1);
     /// None: Nomad itself refuses to scale while the deployment of the last increase runs.
     pub const COOLDOWN_ON_SCALE_UP: Duration = Duration::ZERO;
     /// As often as HAProxy is read. (The Nomad Autoscaler's default is 10 s.)

@@ -78,7 +78,7 @@ impl ConsulStore {
             changes.borrow_and_update();
             let now = Instant::now();
             let next = self.state.write_if(|state| (state.expire(now), state.next_expiry()));
-            let at = next.unwrap_or(now + std::time::Duration::from_secs(60));
+            let at = next.unwrap_or(now + std::time::Duration::from_mins(1));
             let _ = tokio::time::timeout_at(at.into(), changes.changed()).await;
         }
     }

@@ -154,8 +154,8 @@ pub(crate) struct SessionRequest {
 
 /// Consul takes a bare number below this as seconds, any other as nanoseconds (`lockDelayMinThreshold`).
 const NUMBER_IS_SECONDS_BELOW: u64 = 1000;
-const TTL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(86_400));
-const MAX_LOCK_DELAY: Duration = Duration::from_secs(60);
+const TTL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_hours(24));
+const MAX_LOCK_DELAY: Duration = Duration::from_mins(1);
 
 /// `/v1/session/create`.
 pub(crate) fn session(body: &Value, agent: &str) -> Result<SessionRequest, String> {

@@ -27,7 +27,7 @@ use crate::wire::Peer;
 type Params = HashMap<String, String>;
 
 /// Nomad's `DefaultQueryTime` and `MaxBlockingRPCQueryTime`: both 300 s.
-const MAX_WAIT: Duration = Duration::from_secs(300);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 /// Larger than any job document.
 const MAX_BODY: usize = 4 << 20;
 

@@ -19,8 +19,8 @@ use crate::store::Wait;
 pub(crate) type Params = HashMap<String, String>;
 
 /// Consul's `defaultQueryTime` and `maxQueryTime`.
-const DEFAULT_WAIT: Duration = Duration::from_secs(300);
-const MAX_WAIT: Duration = Duration::from_secs(600);
+const DEFAULT_WAIT: Duration = Duration::from_mins(5);
+const MAX_WAIT: Duration = Duration::from_mins(10);
 
 /// What a read answers.
 pub(crate) struct Answer {
