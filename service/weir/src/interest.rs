@@ -1,0 +1,30 @@
+//! What all pool loops together want to know of Consul.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::select_all;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use weir_pools::Query;
+
+/// Publishes the union of what each loop reads, until cancelled.
+pub(crate) async fn unite(
+    mut reads: Vec<watch::Receiver<BTreeSet<Query>>>,
+    wanted: watch::Sender<BTreeSet<Query>>,
+    cancel: CancellationToken,
+) {
+    loop {
+        let union: BTreeSet<Query> =
+            reads.iter_mut().flat_map(|reads| reads.borrow_and_update().clone()).collect();
+        wanted.send_if_modified(|before| {
+            let changed = *before != union;
+            *before = union;
+            changed
+        });
+        let changes = reads.iter_mut().map(|reads| Box::pin(reads.changed()));
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            (changed, _, _) = select_all(changes) => if changed.is_err() { return },
+        }
+    }
+}

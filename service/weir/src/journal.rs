@@ -1,0 +1,258 @@
+//! The journal: what was seen, decided or done, at a time, with its reason.
+//!
+//! Every part of the daemon records here. The log and the metrics are made from records as they come; the last ones
+//! are kept for whoever asks. In: [`Record`]s. Out: log lines, counters, [`Entry`]s. Recording never blocks and
+//! never fails.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::{error, info, warn};
+
+use crate::metrics::Metrics;
+
+/// How many entries are kept for readers; at some hundred bytes each, well under a megabyte.
+const KEPT: usize = 1000;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Record {
+    /// New text is in force: files are swapped, and HAProxy runs them where it runs.
+    Changed { haproxy: String, reason: String, files: Vec<String>, result: ChangeResult, took_ms: u64 },
+    /// New text was not put in force. Nothing that works was touched.
+    Refused { haproxy: String, error: String },
+    /// HAProxy was reloaded.
+    Reloaded { haproxy: String, reason: String, pid: Option<u32>, took_ms: u64 },
+    /// A reload failed; it is tried again.
+    ReloadFailed { haproxy: String, error: String, again_in_ms: u64 },
+    /// HAProxy runs another process than before, and weir did not ask for it.
+    ProcessChanged { haproxy: String, pid: Option<u32> },
+    /// A template's source was edited.
+    SourceChanged { template: String },
+    /// A template cannot be used as it stands; its last good source stays in force.
+    SourceFailed { template: String, error: String },
+    /// A template's new source is in force.
+    SourceAccepted { template: String },
+    /// A pool keeps instances that Consul no longer lists.
+    Kept { haproxy: String, backend: String, servers: Vec<String> },
+    /// A pool holds what Consul says again.
+    Released { haproxy: String, backend: String, why: String },
+    /// Pools would become empty and nothing can be kept for them: the file in force stays.
+    HeldBack { haproxy: String, backends: Vec<String> },
+    /// An instance is left out: what would be printed of it does not fit its place.
+    LeftOut { haproxy: String, service: String, instance: String, node: String, reason: String },
+    /// An instance that was left out fits again, or is gone.
+    LeftOutEnded { haproxy: String, service: String, instance: String, node: String },
+    /// Consul answers, or does not.
+    Consul { state: String, error: Option<String> },
+    /// Nomad answers, or does not.
+    Nomad { up: bool, error: Option<String> },
+    /// This weir may change Nomad, or no longer may.
+    Leader { leading: bool },
+    /// A policy has mistakes and is not acted on.
+    PolicyProblem { namespace: String, job: String, group: String, problems: Vec<String> },
+    /// A group was asked to have another count.
+    Scaled { namespace: String, job: String, group: String, from: u64, to: u64, reason: String },
+    /// A scale was not accepted.
+    ScaleFailed { namespace: String, job: String, group: String, to: u64, result: ScaleResult, error: String },
+}
+
+/// How new text came into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ChangeResult {
+    /// HAProxy was reloaded and its new worker answers.
+    Reloaded,
+    /// The file is written; HAProxy does not run, or no HAProxy loads it.
+    Written,
+    /// The file is written; the reload failed and is tried again.
+    ReloadPending,
+}
+
+/// Why a scale was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ScaleResult {
+    /// A deployment is under way: a normal state, asked again later.
+    Blocked,
+    /// The job changed meanwhile: seen and decided again.
+    Conflict,
+    /// Anything else.
+    Failed,
+}
+
+/// A record with its place in time.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Entry {
+    /// Counts from 1 since the start of the process.
+    pub(crate) seq: u64,
+    pub(crate) at: Timestamp,
+    #[serde(flatten)]
+    pub(crate) record: Record,
+}
+
+/// The journal; clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    entries: Arc<Mutex<VecDeque<Entry>>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Journal {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { entries: Arc::default(), metrics }
+    }
+
+    pub(crate) fn record(&self, record: Record) {
+        log(&record);
+        self.metrics.count(&record);
+        let mut entries = self.entries();
+        let seq = entries.back().map_or(1, |entry| entry.seq + 1);
+        entries.push_back(Entry { seq, at: Timestamp::now(), record });
+        if entries.len() > KEPT {
+            entries.pop_front();
+        }
+    }
+
+    /// The entries after `seq`, oldest first.
+    pub(crate) fn since(&self, seq: u64) -> Vec<Entry> {
+        self.entries().iter().filter(|entry| entry.seq > seq).cloned().collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+        // A panic while recording leaves a queue that is still whole.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One line per record. Loud (error) is what a person should act on.
+fn log(record: &Record) {
+    match record {
+        Record::Changed { .. }
+        | Record::Reloaded { .. }
+        | Record::ProcessChanged { .. }
+        | Record::SourceChanged { .. }
+        | Record::SourceAccepted { .. }
+        | Record::Released { .. }
+        | Record::LeftOutEnded { .. }
+        | Record::Leader { .. }
+        | Record::Nomad { up: true, .. }
+        | Record::Scaled { .. } => info!("{}", sentence(record)),
+        Record::Consul { error: None, .. } => info!("{}", sentence(record)),
+        Record::ScaleFailed { result: ScaleResult::Blocked | ScaleResult::Conflict, .. } => {
+            info!("{}", sentence(record));
+        }
+        Record::ReloadFailed { .. }
+        | Record::LeftOut { .. }
+        | Record::Consul { .. }
+        | Record::Nomad { .. }
+        | Record::PolicyProblem { .. }
+        | Record::ScaleFailed { .. } => warn!("{}", sentence(record)),
+        Record::Refused { .. }
+        | Record::SourceFailed { .. }
+        | Record::Kept { .. }
+        | Record::HeldBack { .. } => error!("{}", sentence(record)),
+    }
+}
+
+/// A record in words, for the log and the terminal.
+pub(crate) fn sentence(record: &Record) -> String {
+    match record {
+        Record::Changed { haproxy, reason, files, result, took_ms } => {
+            let how = match result {
+                ChangeResult::Reloaded => "in force after a reload",
+                ChangeResult::Written => "written",
+                ChangeResult::ReloadPending => "written, reload pending",
+            };
+            format!("{}{}: {how} in {took_ms} ms ({reason})", of(haproxy), files.join(", "))
+        }
+        Record::Refused { haproxy, error } => format!("{}not put in force: {error}", of(haproxy)),
+        Record::Reloaded { haproxy, reason, pid, took_ms } => {
+            let pid = pid.map_or(String::new(), |pid| format!(", worker {pid}"));
+            format!("{}reloaded in {took_ms} ms{pid} ({reason})", of(haproxy))
+        }
+        Record::ReloadFailed { haproxy, error, again_in_ms } => {
+            format!("{}reload failed, again in {again_in_ms} ms: {error}", of(haproxy))
+        }
+        Record::ProcessChanged { haproxy, pid } => match pid {
+            Some(pid) => format!("{}HAProxy runs as process {pid}", of(haproxy)),
+            None => format!("{}HAProxy does not run", of(haproxy)),
+        },
+        Record::SourceChanged { template } => format!("{template}: edited"),
+        Record::SourceFailed { template, error } => {
+            format!("{template}: cannot be used, its last good source stays in force: {error}")
+        }
+        Record::SourceAccepted { template } => format!("{template}: in force"),
+        Record::Kept { haproxy, backend, servers } => format!(
+            "{}backend {backend} would become empty; keeping {} until instances come back. If zero is meant: \
+             weir servers --confirm-empty {backend}",
+            of(haproxy),
+            servers.join(", ")
+        ),
+        Record::Released { haproxy, backend, why } => {
+            format!("{}backend {backend} follows Consul again: {why}", of(haproxy))
+        }
+        Record::HeldBack { haproxy, backends } => format!(
+            "{}the file in force stays: backend {} would become empty. If zero is meant: weir servers \
+             --confirm-empty BACKEND",
+            of(haproxy),
+            backends.join(", ")
+        ),
+        Record::LeftOut { haproxy, service, instance, node, reason } => {
+            format!("{}service {service}: instance {instance} on {node} is left out: {reason}", of(haproxy))
+        }
+        Record::LeftOutEnded { haproxy, service, instance, node } => {
+            format!("{}service {service}: instance {instance} on {node} is no longer left out", of(haproxy))
+        }
+        other => scaling_sentence(other),
+    }
+}
+
+fn scaling_sentence(record: &Record) -> String {
+    match record {
+        Record::Consul { state, error } => with_error(&format!("Consul: {state}"), error.as_ref()),
+        Record::Nomad { up, error } => {
+            with_error(if *up { "Nomad answers" } else { "Nomad does not answer" }, error.as_ref())
+        }
+        Record::Leader { leading: true } => "leader: this weir may change Nomad".into(),
+        Record::Leader { leading: false } => "no longer leader".into(),
+        Record::PolicyProblem { namespace, job, group, problems } => {
+            format!("policy of {namespace}/{job}/{group} is not acted on: {}", problems.join("; "))
+        }
+        Record::Scaled { namespace, job, group, from, to, reason } => {
+            format!("{namespace}/{job}/{group}: {from} to {to} instances: {reason}")
+        }
+        Record::ScaleFailed { namespace, job, group, to, error, .. } => {
+            format!("{namespace}/{job}/{group}: not scaled to {to}: {error}")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn with_error(text: &str, error: Option<&String>) -> String {
+    error.map_or_else(|| text.to_owned(), |error| format!("{text}: {error}"))
+}
+
+/// The HAProxy's name as a prefix, where it has one.
+fn of(haproxy: &str) -> String {
+    if haproxy.is_empty() { String::new() } else { format!("haproxy {haproxy}: ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_numbered_and_the_oldest_fall_out() {
+        let journal = Journal::new(Arc::new(Metrics::new().unwrap()));
+        for _ in 0..=KEPT {
+            journal.record(Record::SourceChanged { template: "a.hbs".into() });
+        }
+        let entries = journal.since(0);
+        assert_eq!((entries.len(), entries[0].seq), (KEPT, 2));
+        assert_eq!(journal.since(KEPT as u64).len(), 1);
+    }
+}

@@ -1,0 +1,240 @@
+//! Prometheus metrics: counters from records, gauges from the status at the moment of the scrape.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::journal::{ChangeResult, Record, ScaleResult};
+use crate::status::Status;
+
+/// All metrics of the daemon, in a registry of their own.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    records: IntCounterVec,
+    reloads: IntCounterVec,
+    changes: IntCounterVec,
+    change_seconds: Histogram,
+    scales: IntCounterVec,
+    consul_requests: IntCounter,
+    consul_up: IntGauge,
+    nomad_up: IntGauge,
+    leader: IntGauge,
+    haproxy_up: IntGaugeVec,
+    pool_servers: IntGaugeVec,
+    pool_kept: IntGaugeVec,
+    left_out: IntGaugeVec,
+    template_failed: IntGaugeVec,
+    policy_count: IntGaugeVec,
+    policy_wanted: IntGaugeVec,
+}
+
+/// From a change in Consul to its being in force; the aim is milliseconds, a reload costs some hundred.
+const CHANGE_BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0];
+const GROUP: [&str; 3] = ["namespace", "job", "group"];
+
+impl Metrics {
+    /// # Errors
+    /// Only where two metrics have one name, which the test below would find.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let make = Maker(&registry);
+        Ok(Self {
+            records: make.counters("records_total", "Records written, by kind.", &["kind"])?,
+            reloads: make.counters("reloads_total", "Reloads of HAProxy.", &["haproxy", "result"])?,
+            changes: make.counters(
+                "changes_total",
+                "Times that new text was put in force.",
+                &["haproxy", "result"],
+            )?,
+            change_seconds: make.change_seconds()?,
+            scales: make.counters(
+                "scale_total",
+                "Scales asked of Nomad.",
+                &["namespace", "job", "group", "result"],
+            )?,
+            consul_requests: make.counter("consul_requests_total", "Requests sent to Consul.")?,
+            consul_up: make.gauge("consul_up", "Whether Consul answers.")?,
+            nomad_up: make.gauge("nomad_up", "Whether Nomad answers.")?,
+            leader: make.gauge("leader", "Whether this weir may change Nomad.")?,
+            haproxy_up: make.gauges("haproxy_up", "Whether HAProxy answers.", &["haproxy"])?,
+            pool_servers: make.gauges("pool_servers", "Servers in a pool.", &["haproxy", "backend"])?,
+            pool_kept: make.gauges(
+                "pool_kept",
+                "Servers kept although Consul no longer lists them.",
+                &["haproxy", "backend"],
+            )?,
+            left_out: make.gauges("left_out", "Instances left out.", &["haproxy"])?,
+            template_failed: make.gauges(
+                "template_failed",
+                "Whether a template's source cannot be used.",
+                &["source"],
+            )?,
+            policy_count: make.gauges("policy_count", "Instances that a group has.", &GROUP)?,
+            policy_wanted: make.gauges(
+                "policy_wanted",
+                "Instances that the last decision asks for.",
+                &GROUP,
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts one record.
+    pub(crate) fn count(&self, record: &Record) {
+        self.records.with_label_values(&[kind(record).as_str()]).inc();
+        match record {
+            Record::Changed { haproxy, result, took_ms, .. } => {
+                self.changes.with_label_values(&[haproxy.as_str(), change(*result)]).inc();
+                self.change_seconds.observe(*took_ms as f64 / 1000.0);
+            }
+            Record::Refused { haproxy, .. } => {
+                self.changes.with_label_values(&[haproxy.as_str(), "refused"]).inc();
+            }
+            Record::Reloaded { haproxy, .. } => {
+                self.reloads.with_label_values(&[haproxy.as_str(), "ok"]).inc();
+            }
+            Record::ReloadFailed { haproxy, .. } => {
+                self.reloads.with_label_values(&[haproxy.as_str(), "failed"]).inc();
+            }
+            Record::Scaled { namespace, job, group, .. } => {
+                self.scales.with_label_values(&[namespace.as_str(), job, group, "ok"]).inc();
+            }
+            Record::ScaleFailed { namespace, job, group, result, .. } => {
+                self.scales.with_label_values(&[namespace.as_str(), job, group, scale(*result)]).inc();
+            }
+            _ => {}
+        }
+    }
+
+    /// The text that Prometheus reads, with gauges as `status` has them.
+    pub(crate) fn render(&self, status: &Status) -> String {
+        self.observe(status);
+        let mut text = Vec::new();
+        // Writing to memory cannot fail; a metric that cannot be encoded would be one without a name.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    fn observe(&self, status: &Status) {
+        self.consul_up.set(i64::from(status.consul.state == "ok"));
+        let missing = status.consul.attempts.saturating_sub(self.consul_requests.get());
+        self.consul_requests.inc_by(missing);
+        for gauges in [&self.pool_servers, &self.pool_kept, &self.left_out, &self.haproxy_up] {
+            gauges.reset();
+        }
+        for haproxy in &status.haproxy {
+            self.observe_haproxy(haproxy);
+        }
+        self.template_failed.reset();
+        for template in &status.templates {
+            let failed = i64::from(template.state == crate::status::TemplateState::Failed);
+            self.template_failed.with_label_values(&[template.source.as_str()]).set(failed);
+        }
+        if let Some(scaling) = &status.scaling {
+            self.observe_scaling(scaling);
+        }
+    }
+
+    fn observe_haproxy(&self, haproxy: &crate::status::HaproxyStatus) {
+        let name = haproxy.name.as_str();
+        let up = haproxy.state == crate::status::HaproxyState::Running;
+        self.haproxy_up.with_label_values(&[name]).set(i64::from(up));
+        self.left_out.with_label_values(&[name]).set(signed(haproxy.left_out.len()));
+        for pool in &haproxy.pools {
+            let labels = [name, pool.backend.as_str()];
+            self.pool_servers.with_label_values(&labels).set(signed(pool.servers.len()));
+            self.pool_kept.with_label_values(&labels).set(signed(pool.kept.len()));
+        }
+    }
+
+    fn observe_scaling(&self, scaling: &crate::status::ScalingStatus) {
+        self.nomad_up.set(i64::from(scaling.nomad.state == "ok"));
+        self.leader.set(i64::from(scaling.leader.state == "leading"));
+        self.policy_count.reset();
+        self.policy_wanted.reset();
+        for policy in &scaling.policies {
+            let Some(decision) = &policy.last_decision else { continue };
+            let labels = [policy.namespace.as_str(), &policy.job, &policy.group];
+            let number =
+                |name: &str| decision.get(name).and_then(serde_json::Value::as_i64).unwrap_or_default();
+            self.policy_count.with_label_values(&labels).set(number("from"));
+            self.policy_wanted.with_label_values(&labels).set(number("to"));
+        }
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The record's kind, as it is serialized.
+fn kind(record: &Record) -> String {
+    let value = serde_json::to_value(record).unwrap_or_default();
+    value.get("kind").and_then(|kind| kind.as_str()).unwrap_or("unknown").to_owned()
+}
+
+fn change(result: ChangeResult) -> &'static str {
+    match result {
+        ChangeResult::Reloaded => "reloaded",
+        ChangeResult::Written => "written",
+        ChangeResult::ReloadPending => "reload_pending",
+    }
+}
+
+fn scale(result: ScaleResult) -> &'static str {
+    match result {
+        ScaleResult::Blocked => "blocked",
+        ScaleResult::Conflict => "conflict",
+        ScaleResult::Failed => "failed",
+    }
+}
+
+/// Makes metrics under weir's prefix and registers them.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn register<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> prometheus::Result<M> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.register(IntCounter::with_opts(opts(name, help))?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.register(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.register(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn change_seconds(&self) -> prometheus::Result<Histogram> {
+        let help = "From weir's learning of a change to its being in force.";
+        let opts = HistogramOpts::new("weir_change_seconds", help).buckets(CHANGE_BUCKETS.to_vec());
+        self.register(Histogram::with_opts(opts)?)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(format!("weir_{name}"), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_registers_and_records_are_counted_by_kind() {
+        let metrics = Metrics::new().unwrap();
+        metrics.count(&Record::SourceChanged { template: "a".into() });
+        assert_eq!(metrics.records.with_label_values(&["source_changed"]).get(), 1);
+    }
+}

@@ -1,0 +1,176 @@
+//! The hands of a pool loop: files, validation, reload.
+//!
+//! In: a [`Change`], or nothing but the wish to reload. Out: a [`Done`]. The order is fixed: candidates beside their
+//! targets, `haproxy -c` over the whole load order with the candidates in place, the note that a reload is
+//! due, the swap, the reload. Until the swap nothing that works was touched; after it every outcome is known.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_haproxy::{Attributes, Candidate, Haproxy, Message, ReloadError, Verdict, WriteError, validate};
+use weir_pools::places::OutputKind;
+
+use super::report::seconds_now;
+use super::{Change, Done, DoneResult, Memory, ReloadResult, StateDir};
+use crate::chain::chain;
+use crate::config;
+
+/// What the hands need to know of one HAProxy and its files.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    pub(crate) haproxy: Option<Haproxy>,
+    pub(crate) files: Vec<File>,
+    pub(crate) state: StateDir,
+    /// Whether HAProxy may be reloaded; `weir render --once` only writes.
+    pub(crate) reload: bool,
+}
+
+/// One destination.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub(crate) template: config::Template,
+    pub(crate) kind: OutputKind,
+}
+
+/// Why a change ended before the swap.
+enum Stop {
+    Refused(String),
+    Failed(String),
+}
+
+impl From<WriteError> for Stop {
+    fn from(error: WriteError) -> Self {
+        Self::Failed(chain(&error))
+    }
+}
+
+impl Hands {
+    /// Puts new texts in force.
+    pub(crate) async fn apply(self: Arc<Self>, change: Change) -> Done {
+        let begun = Instant::now();
+        let result = match self.swap(&change).await {
+            Ok(()) => DoneResult::Swapped(self.reload_if_loaded().await),
+            Err(Stop::Refused(problem)) => DoneResult::Refused(problem),
+            Err(Stop::Failed(problem)) => DoneResult::Failed(problem),
+        };
+        Done { result, took: begun.elapsed() }
+    }
+
+    /// Reloads with the files as they are.
+    pub(crate) async fn reload(self: Arc<Self>) -> Done {
+        let begun = Instant::now();
+        let result = DoneResult::Reloaded(self.reload_if_loaded().await);
+        Done { result, took: begun.elapsed() }
+    }
+
+    /// Keeps what outlives the process. A failure is loud and not fatal: the files of HAProxy do not depend on it.
+    pub(crate) fn remember(&self, memory: &Memory) {
+        if let Err(error) = self.state.remember(memory) {
+            tracing::error!("the state directory cannot be written, a restart will forget: {error}");
+        }
+    }
+
+    /// HAProxy runs the files as they are.
+    pub(crate) fn reload_done(&self) {
+        if let Err(error) = self.state.reload_done() {
+            tracing::error!(
+                "the state directory cannot be written, a restart will reload once more: {error}"
+            );
+        }
+    }
+
+    async fn swap(self: &Arc<Self>, change: &Change) -> Result<(), Stop> {
+        let candidates = self.candidates(change).await?;
+        if let Some(haproxy) = &self.haproxy {
+            let places: Vec<_> = candidates.iter().map(Candidate::substitution).collect();
+            let verdict = validate(haproxy, &places).await.map_err(|error| Stop::Failed(chain(&error)))?;
+            if let Verdict::Refused { messages, raw } = &verdict {
+                return Err(Stop::Refused(self.refusal(messages, raw)));
+            }
+            self.state
+                .reload_pending(seconds_now())
+                .map_err(|error| Stop::Failed(format!("the state directory cannot be written: {error}")))?;
+        }
+        blocking(move || candidates.into_iter().try_for_each(Candidate::swap)).await?.map_err(Stop::from)
+    }
+
+    /// Writes the candidates. A list that was never there is put in place at once: HAProxy's check would miss it, and
+    /// nothing uses it yet.
+    async fn candidates(self: &Arc<Self>, change: &Change) -> Result<Vec<Candidate>, Stop> {
+        let (hands, files) = (self.clone(), change.files.clone());
+        blocking(move || {
+            let mut candidates = Vec::new();
+            for (index, text) in &files {
+                let Some(file) = hands.files.get(*index) else { continue };
+                let target = &file.template.destination;
+                let Some(candidate) = Candidate::write(target, text.as_bytes(), &attributes(file))? else {
+                    continue;
+                };
+                if file.kind != OutputKind::Haproxy && !target.exists() {
+                    candidate.swap()?;
+                } else {
+                    candidates.push(candidate);
+                }
+            }
+            Ok::<_, WriteError>(candidates)
+        })
+        .await?
+        .map_err(Stop::from)
+    }
+
+    async fn reload_if_loaded(&self) -> ReloadResult {
+        let Some(haproxy) = &self.haproxy else { return ReloadResult::NotNeeded };
+        if !self.reload {
+            return ReloadResult::NotRunning;
+        }
+        match weir_haproxy::reload(haproxy).await {
+            Ok(reloaded) => {
+                ReloadResult::Ok { pid: reloaded.process.map(|process| process.pid), took: reloaded.took }
+            }
+            Err(ReloadError::NotRunning { .. }) => ReloadResult::NotRunning,
+            Err(error) => ReloadResult::Failed(chain(&error)),
+        }
+    }
+
+    /// HAProxy's words, with the template's name before those about its output.
+    fn refusal(&self, messages: &[Message], raw: &str) -> String {
+        let alerts = || messages.iter().filter(|message| message.severity == weir_haproxy::Severity::Alert);
+        // What follows the alerts with a line only counts them.
+        let located: Vec<String> =
+            alerts().filter(|message| message.line.is_some()).map(|message| self.message(message)).collect();
+        let lines = if located.is_empty() {
+            alerts().map(|message| self.message(message)).collect()
+        } else {
+            located
+        };
+        let text = if lines.is_empty() { raw.trim().to_owned() } else { lines.join("; ") };
+        format!("HAProxy refuses the configuration: {text}")
+    }
+
+    fn message(&self, message: &Message) -> String {
+        let Some(path) = &message.file else { return message.text.clone() };
+        let line = message.line.map_or(String::new(), |line| format!(":{line}"));
+        let from = self.template_of(path).map_or(String::new(), |template| format!(" (from {template})"));
+        // The text repeats the place: `config : parsing [FILE:LINE] : what is wrong`.
+        let text = message.text.split_once("] : ").map_or(message.text.as_str(), |(_, text)| text);
+        format!("{}{line}{from}: {text}", path.display())
+    }
+
+    fn template_of(&self, path: &Path) -> Option<String> {
+        let file = self.files.iter().find(|file| file.template.destination == path)?;
+        Some(file.template.name())
+    }
+}
+
+fn attributes(file: &File) -> Attributes {
+    let template = &file.template;
+    Attributes { perms: template.perms, user: template.user.clone(), group: template.group.clone() }
+}
+
+/// Runs what blocks for some milliseconds (`fsync`) off the event loop.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Stop::Failed(format!("writing was cut off: {error}")))
+}

@@ -1,0 +1,126 @@
+//! What a pool loop keeps over restarts, in its state directory.
+//!
+//! `memory.json` holds the last good sources and what the guard keeps; `catalogue.json` the answers that what is in
+//! force was rendered from; `reload-pending` stands there from before files are swapped until HAProxy runs them. All
+//! are small, written whole and renamed into place. A file that cannot be read is reported and taken as absent:
+//! weir then starts as on its first day, and the files of HAProxy stay as they are.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+use weir_pools::guard::Guard;
+use weir_pools::{Answer, Catalogue, Query};
+
+/// What a pool loop remembers.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// The last good source of each template, by destination.
+    pub(crate) sources: BTreeMap<PathBuf, Arc<str>>,
+    pub(crate) guard: Guard,
+    /// When files were swapped that HAProxy was not seen to run, in seconds since the epoch.
+    #[serde(skip)]
+    pub(crate) reload_pending: Option<u64>,
+}
+
+/// The state directory of one pool loop.
+#[derive(Debug, Clone)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// `name` is the HAProxy's label; empty for the one without.
+    pub(crate) fn open(state_dir: &Path, name: &str) -> std::io::Result<Self> {
+        let path = state_dir.join(if name.is_empty() { "default" } else { name });
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path })
+    }
+
+    pub(crate) fn memory(&self) -> Memory {
+        let mut memory: Memory = self.read("memory.json").unwrap_or_default();
+        memory.reload_pending = self.read("reload-pending");
+        memory
+    }
+
+    pub(crate) fn catalogue(&self) -> Catalogue {
+        let answers: Vec<(Query, Answer)> = self.read("catalogue.json").unwrap_or_default();
+        Catalogue::from_iter(answers)
+    }
+
+    pub(crate) fn remember(&self, memory: &Memory) -> std::io::Result<()> {
+        self.write("memory.json", memory)
+    }
+
+    pub(crate) fn remember_catalogue(&self, catalogue: &Catalogue) -> std::io::Result<()> {
+        let answers: Vec<(&Query, &Answer)> = catalogue.iter().collect();
+        self.write("catalogue.json", &answers)
+    }
+
+    /// Notes that files are about to be swapped at this time (seconds since the epoch).
+    pub(crate) fn reload_pending(&self, at: u64) -> std::io::Result<()> {
+        self.write("reload-pending", &at)
+    }
+
+    /// HAProxy runs the files as they are.
+    pub(crate) fn reload_done(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(self.path.join("reload-pending")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let path = self.path.join(name);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                warn!("{}: cannot be read, going on without it: {error}", path.display());
+                return None;
+            }
+        };
+        serde_json::from_slice(&text)
+            .inspect_err(|error| warn!("{}: cannot be used, going on without it: {error}", path.display()))
+            .ok()
+    }
+
+    /// Whole or not at all. Not synced to the disk: after a crash of the machine HAProxy starts from its files anyway.
+    fn write<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+        file.write_all(&serde_json::to_vec(value)?)?;
+        file.persist(self.path.join(name)).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_read_back_and_damage_is_survived() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path(), "edge").unwrap();
+        assert!(state.memory().sources.is_empty());
+        let sources = BTreeMap::from([(PathBuf::from("/a"), Arc::from("text"))]);
+        state.remember(&Memory { sources: sources.clone(), ..Memory::default() }).unwrap();
+        state.reload_pending(7).unwrap();
+        let query = Query::Key { path: "a".into(), datacenter: None };
+        let catalogue = Catalogue::from_iter([(query, Answer::Value(Some("1".into())))]);
+        state.remember_catalogue(&catalogue).unwrap();
+
+        let again = StateDir::open(dir.path(), "edge").unwrap();
+        assert_eq!((again.memory().sources, again.memory().reload_pending), (sources, Some(7)));
+        assert_eq!(again.catalogue(), catalogue);
+        again.reload_done().unwrap();
+        again.reload_done().unwrap();
+        assert_eq!(again.memory().reload_pending, None);
+        std::fs::write(dir.path().join("edge/memory.json"), "{").unwrap();
+        assert!(again.memory().sources.is_empty());
+    }
+}

@@ -1,0 +1,176 @@
+//! One template and its output: which source is in use, which is in force.
+//!
+//! A source proves itself by coming into force. Until then a newer one is an *edit*: it is tried, and when it cannot
+//! be used the last good source goes on, fed with fresh instances.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_pools::guard::Pools;
+use weir_pools::places::OutputKind;
+use weir_template::Template;
+
+use super::backoff::Backoff;
+use crate::config;
+
+/// One template of the configuration with its sources and its text in force.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) config: config::Template,
+    pub(crate) kind: OutputKind,
+    /// The last source that came into force.
+    pub(crate) good: Option<Source>,
+    /// A newer source, not yet in force.
+    pub(crate) edit: Option<Edit>,
+    /// The text at the destination, as weir last saw or wrote it.
+    pub(crate) in_force: Option<Arc<str>>,
+    /// The backends in that text, with their servers.
+    pub(crate) pools: Pools,
+    /// What the last turn said of it.
+    pub(crate) note: Note,
+}
+
+/// A template source that parses.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) text: Arc<str>,
+    pub(crate) template: Arc<Template>,
+}
+
+/// A source that is newer than the last good one.
+#[derive(Debug)]
+pub(crate) enum Edit {
+    /// Not tried yet, or to be tried again.
+    Untried { source: Source, backoff: Backoff },
+    /// Rendered, and not taken; tried again now and then, since what it depends on may have changed.
+    Refused { source: Source, problem: String, again: Instant, backoff: Backoff },
+    /// It cannot be read, or does not parse.
+    Unusable { problem: String },
+}
+
+/// What the last turn said of an output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// Its text is the one in force.
+    InForce,
+    /// It reads what is not known yet.
+    Waiting(Vec<String>),
+    /// It cannot be rendered.
+    Failed(String),
+    /// Its text is new, and is being put in force or held back.
+    Held,
+}
+
+impl Output {
+    pub(crate) fn new(config: config::Template, kind: OutputKind) -> Self {
+        let note = Note::Waiting(Vec::new());
+        Self { config, kind, good: None, edit: None, in_force: None, pools: Pools::new(), note }
+    }
+
+    /// The source that the next turn renders: an edit that may be tried, else the last good one.
+    pub(crate) fn source(&self) -> Option<&Source> {
+        match &self.edit {
+            Some(Edit::Untried { source, .. }) => Some(source),
+            Some(Edit::Refused { source, .. }) => self.good.as_ref().or(Some(source)),
+            Some(Edit::Unusable { .. }) | None => self.good.as_ref(),
+        }
+    }
+
+    /// Whether the next turn renders a source that has not proven itself.
+    pub(crate) fn uses_edit(&self) -> bool {
+        matches!(self.edit, Some(Edit::Untried { .. }))
+    }
+
+    /// Takes a source as it was read. Returns whether it is news.
+    pub(crate) fn read(&mut self, text: Result<Arc<str>, String>) -> bool {
+        let edit = match text {
+            Ok(text) if self.known(&text) => return false,
+            Ok(text) if self.good.as_ref().is_some_and(|good| good.text == text) => None,
+            Ok(text) => Some(self.parse(text)),
+            Err(problem) => Some(Edit::Unusable { problem }),
+        };
+        let news = !matches!((&self.edit, &edit),
+            (Some(Edit::Unusable { problem: a }), Some(Edit::Unusable { problem: b })) if a == b);
+        self.edit = edit;
+        news
+    }
+
+    /// Whether `text` is what this output works with already.
+    fn known(&self, text: &str) -> bool {
+        match &self.edit {
+            Some(Edit::Untried { source, .. } | Edit::Refused { source, .. }) => *source.text == *text,
+            Some(Edit::Unusable { .. }) => false,
+            None => self.good.as_ref().is_some_and(|good| *good.text == *text),
+        }
+    }
+
+    fn parse(&self, text: Arc<str>) -> Edit {
+        match parse(&self.config.name(), text) {
+            Ok(source) => Edit::Untried { source, backoff: Backoff::edit() },
+            Err(problem) => Edit::Unusable { problem },
+        }
+    }
+
+    /// The source in use came into force.
+    pub(crate) fn accept(&mut self) -> bool {
+        if let Some(Edit::Untried { source, .. }) =
+            self.edit.take_if(|edit| matches!(edit, Edit::Untried { .. }))
+        {
+            self.good = Some(source);
+            return true;
+        }
+        // Without a good source a refused one is rendered too, and may have come into force with new answers.
+        if self.good.is_none()
+            && let Some(Edit::Refused { source, .. }) = self.edit.take()
+        {
+            self.good = Some(source);
+            return true;
+        }
+        false
+    }
+
+    /// The edit in use was not taken.
+    pub(crate) fn refuse(&mut self, now: Instant, problem: &str) {
+        if let Some(Edit::Untried { source, mut backoff }) =
+            self.edit.take_if(|edit| matches!(edit, Edit::Untried { .. }))
+        {
+            let again = now + backoff.next();
+            self.edit = Some(Edit::Refused { source, problem: problem.to_owned(), again, backoff });
+        }
+    }
+
+    /// Makes a refused edit be tried again when its time has come.
+    pub(crate) fn try_again(&mut self, now: Instant) -> bool {
+        let due = |edit: &mut Edit| matches!(edit, Edit::Refused { again, .. } if *again <= now);
+        let Some(Edit::Refused { source, backoff, .. }) = self.edit.take_if(due) else { return false };
+        self.edit = Some(Edit::Untried { source, backoff });
+        true
+    }
+
+    /// When a refused edit is tried again.
+    pub(crate) fn again(&self) -> Option<Instant> {
+        match &self.edit {
+            Some(Edit::Refused { again, .. }) => Some(*again),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the newest source.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        match &self.edit {
+            Some(Edit::Refused { problem, .. } | Edit::Unusable { problem }) => Some(problem),
+            Some(Edit::Untried { .. }) | None => None,
+        }
+    }
+}
+
+/// Parses a source; a problem names the template, and every line.
+pub(crate) fn parse(name: &str, text: Arc<str>) -> Result<Source, String> {
+    match Template::parse(name, &text) {
+        Ok(template) => Ok(Source { text, template: Arc::new(template) }),
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(|problem| format!("{name}:{problem}")).collect();
+            Err(lines.join("; "))
+        }
+    }
+}

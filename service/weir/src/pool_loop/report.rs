@@ -1,0 +1,140 @@
+//! The loop's state as the status shows it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use weir_pools::Instance;
+use weir_scaling::ServerState;
+
+use super::PoolLoop;
+use super::output::{Note, Output};
+use crate::journal::ChangeResult;
+use crate::status::{
+    HaproxyState, HaproxyStatus, LastChange, LastReload, PoolStatus, ServerStatus, TemplateState,
+    TemplateStatus,
+};
+
+/// State and sessions of servers, by backend and `ADDRESS:PORT`.
+pub(crate) type SeenServers = BTreeMap<String, BTreeMap<String, (ServerState, u64)>>;
+
+/// What a pool loop publishes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Report {
+    pub(crate) templates: Vec<TemplateStatus>,
+    pub(crate) haproxy: HaproxyStatus,
+    /// What is kept, by backend, as Consul's IDs.
+    pub(crate) kept: BTreeMap<String, Vec<String>>,
+}
+
+impl PoolLoop {
+    /// The state as it is now.
+    pub(crate) fn report(&self) -> Report {
+        Report {
+            templates: self.outputs.iter().map(|output| self.template(output)).collect(),
+            haproxy: self.haproxy_status(),
+            kept: self.kept(),
+        }
+    }
+
+    fn kept(&self) -> BTreeMap<String, Vec<String>> {
+        let ids = |held: &weir_pools::guard::Held| held.kept().map(|instance| instance.id.clone()).collect();
+        self.guard.held().map(|(backend, held)| (backend.to_owned(), ids(held))).collect()
+    }
+
+    fn template(&self, output: &Output) -> TemplateStatus {
+        let (state, waiting_for) = match &output.note {
+            _ if output.problem().is_some() => (TemplateState::Failed, Vec::new()),
+            Note::InForce => (TemplateState::InForce, Vec::new()),
+            Note::Waiting(queries) => (TemplateState::Waiting, queries.clone()),
+            Note::Failed(_) => (TemplateState::Failed, Vec::new()),
+            Note::Held => (TemplateState::Held, Vec::new()),
+        };
+        let refused =
+            self.refused.as_ref().filter(|_| output.note == Note::Held).map(|refused| &refused.problem);
+        let failed = if let Note::Failed(error) = &output.note { Some(error) } else { None };
+        let error = output.problem().map(str::to_owned).or_else(|| failed.or(refused).cloned());
+        let error = error.map(|error| named(&output.config.name(), &error));
+        TemplateStatus {
+            source: output.config.name(),
+            destination: output.config.destination.display().to_string(),
+            haproxy: self.name.clone(),
+            state,
+            waiting_for,
+            error,
+        }
+    }
+
+    fn haproxy_status(&self) -> HaproxyStatus {
+        HaproxyStatus {
+            name: self.name.clone(),
+            state: self.seen.state.unwrap_or(HaproxyState::Unknown),
+            pid: self.seen.pid,
+            old_workers: self.seen.old_workers,
+            version: self.seen.version.clone(),
+            pools: self.pools(),
+            left_out: self.left_out.iter().cloned().collect(),
+            last_change: self.last_change.clone(),
+            last_reload: self.last_reload.clone(),
+            reload_pending: self.reload.reason.is_some(),
+            reloads: self.reloads,
+            held_back: self.held_back.clone(),
+        }
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
+        let kept: BTreeMap<&str, Vec<String>> = self
+            .guard
+            .held()
+            .map(|(backend, held)| (backend, held.kept().map(Instance::server).collect()))
+            .collect();
+        let pools = self.outputs.iter().flat_map(|output| &output.pools);
+        pools
+            .map(|(backend, servers)| PoolStatus {
+                backend: backend.clone(),
+                servers: servers.iter().map(|server| self.server(backend, server)).collect(),
+                kept: kept.get(backend.as_str()).cloned().unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    fn server(&self, backend: &str, server: &str) -> ServerStatus {
+        let seen = self.seen.servers.get(backend).and_then(|servers| servers.get(server));
+        ServerStatus {
+            name: server.to_owned(),
+            address: server.to_owned(),
+            state: seen.map(|(state, _)| *state),
+            sessions: seen.map(|(_, sessions)| *sessions),
+        }
+    }
+}
+
+/// An error with the template's name before it, once.
+fn named(template: &str, error: &str) -> String {
+    if error.contains(template) { error.to_owned() } else { format!("{template}: {error}") }
+}
+
+pub(crate) fn last_change(reason: &str, took: Duration, result: &str, error: Option<String>) -> LastChange {
+    let (reason, result) = (reason.to_owned(), result.to_owned());
+    LastChange { at: Timestamp::now(), reason, took_ms: millis(took), result, error }
+}
+
+pub(crate) fn last_reload(took: Duration, error: Option<String>) -> LastReload {
+    LastReload { at: Timestamp::now(), took_ms: millis(took), ok: error.is_none(), error }
+}
+
+pub(crate) fn word(result: ChangeResult) -> &'static str {
+    match result {
+        ChangeResult::Reloaded => "reloaded",
+        ChangeResult::Written => "written",
+        ChangeResult::ReloadPending => "reload_pending",
+    }
+}
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,173 @@
+//! Waits for events, hands them to a [`PoolLoop`], and carries its effects out.
+//!
+//! One change is in flight at most; its outcome comes back as an event. The catalogue is remembered in the background,
+//! the newest only.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_pools::{Catalogue, Query};
+
+use super::report::Report;
+use super::{Effect, Event, Hands, PoolLoop};
+use crate::journal::Journal;
+
+/// How long a change in flight may take to end when the daemon ends. With a second for the rest, weir ends within
+/// five seconds.
+const GRACE: Duration = Duration::from_secs(4);
+/// Events that may wait for the loop: a few per template and per second.
+const WAITING: usize = 64;
+
+/// What a loop listens to besides its own outcomes.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) catalogue: watch::Receiver<Arc<Catalogue>>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) journal: Journal,
+}
+
+/// A running loop.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) name: String,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) report: watch::Receiver<Report>,
+    pub(crate) reads: watch::Receiver<BTreeSet<Query>>,
+    pub(crate) task: JoinHandle<()>,
+}
+
+/// Starts a loop.
+pub(crate) fn spawn(name: String, pool_loop: PoolLoop, hands: Hands, inbox: Inbox) -> Handle {
+    let (events, queue) = mpsc::channel(WAITING);
+    let (report_sender, report) = watch::channel(pool_loop.report());
+    let (reads_sender, reads) = watch::channel(BTreeSet::new());
+    let (catalogues, newest) = watch::channel(None);
+    let hands = Arc::new(hands);
+    let runner = Runner {
+        pool_loop,
+        hands: hands.clone(),
+        journal: inbox.journal.clone(),
+        outcomes: events.clone(),
+        report: report_sender,
+        reads: reads_sender,
+        catalogues,
+    };
+    let writer = tokio::spawn(remember_newest(hands, newest));
+    let task = tokio::spawn(async move {
+        runner.run(queue, inbox).await;
+        // The sender is gone with the runner: the writer ends when it has written the newest.
+        let _ = writer.await;
+    });
+    Handle { name, events, report, reads, task }
+}
+
+struct Runner {
+    pool_loop: PoolLoop,
+    hands: Arc<Hands>,
+    journal: Journal,
+    outcomes: mpsc::Sender<Event>,
+    report: watch::Sender<Report>,
+    reads: watch::Sender<BTreeSet<Query>>,
+    catalogues: watch::Sender<Option<Arc<Catalogue>>>,
+}
+
+impl Runner {
+    async fn run(mut self, mut queue: mpsc::Receiver<Event>, mut inbox: Inbox) {
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = queue.recv() => event,
+                () = inbox.cancel.cancelled(), if deadline.is_none() => {
+                    deadline = Some(Instant::now() + GRACE);
+                    Some(Event::Stop)
+                }
+                changed = inbox.catalogue.changed(), if deadline.is_none() => {
+                    changed.ok().map(|()| Event::Catalogue(inbox.catalogue.borrow_and_update().clone()))
+                }
+                () = until(deadline.or(self.pool_loop.next_look())) => Some(Event::Timer),
+            };
+            let Some(event) = event else { break };
+            self.turn(event);
+            let over =
+                deadline.is_some_and(|deadline| self.pool_loop.is_idle() || deadline <= Instant::now());
+            if over {
+                break;
+            }
+        }
+    }
+
+    fn turn(&mut self, event: Event) {
+        for effect in self.pool_loop.handle(Instant::now(), event) {
+            self.carry_out(effect);
+        }
+        let report = self.pool_loop.report();
+        self.report.send_if_modified(|before| replace(before, report));
+        let reads = self.pool_loop.reads();
+        self.reads.send_if_modified(|before| replace(before, reads));
+    }
+
+    fn carry_out(&self, effect: Effect) {
+        match effect {
+            Effect::Apply(change) => self.in_flight(self.hands.clone().apply(change)),
+            Effect::Reload { reason } => {
+                tracing::debug!("reloading: {reason}");
+                self.in_flight(self.hands.clone().reload());
+            }
+            Effect::Remember(memory) => self.hands.remember(&memory),
+            Effect::RememberCatalogue(catalogue) => drop(self.catalogues.send_replace(Some(catalogue))),
+            Effect::ReloadDone => self.hands.reload_done(),
+            Effect::Record(record) => self.journal.record(record),
+        }
+    }
+
+    fn in_flight(&self, work: impl Future<Output = super::Done> + Send + 'static) {
+        let outcomes = self.outcomes.clone();
+        tokio::spawn(async move {
+            let done = work.await;
+            // The loop is gone only when the daemon's grace is over.
+            let _ = outcomes.send(Event::Done(done)).await;
+        });
+    }
+}
+
+fn replace<T: PartialEq>(before: &mut T, now: T) -> bool {
+    let changed = *before != now;
+    if changed {
+        *before = now;
+    }
+    changed
+}
+
+/// Writes the newest catalogue, at most one every second: with thousands of instances it is some megabytes.
+async fn remember_newest(hands: Arc<Hands>, mut newest: watch::Receiver<Option<Arc<Catalogue>>>) {
+    loop {
+        let open = newest.changed().await.is_ok();
+        let catalogue = newest.borrow_and_update().clone();
+        if let Some(catalogue) = catalogue {
+            let hands = hands.clone();
+            let write = move || hands.state.remember_catalogue(&catalogue);
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
+                tracing::error!("the state directory cannot be written, a restart will forget: {error}");
+            }
+        }
+        if !open {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            _ = newest.wait_for(Option::is_none) => {}
+        }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
