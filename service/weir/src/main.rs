@@ -1,5 +1,141 @@
 //! The `weir` command.
 
+mod chain;
+mod check;
+mod cli;
+mod clients;
 mod config;
+mod control;
+#[cfg(feature = "demo")]
+mod demo;
+mod http;
+mod interest;
+mod journal;
+mod logging;
+mod metrics;
+mod pool_loop;
+mod render;
+mod run;
+mod sampler;
+mod scale_loop;
+mod show;
+mod sources;
+mod status;
+mod units;
+mod views;
+mod zero;
 
-fn main() {}
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+use config::{Config, Environment};
+use control::{Request, Response};
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    // One TLS provider for the whole process. Only a second call could fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match command(Cli::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            say(&mut std::io::stderr(), &format!("weir: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn command(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(configs) => match configured(&configs.configs) {
+            Some(config) => run::run(config, environment()).await?,
+            None => return Ok(ExitCode::FAILURE),
+        },
+        Command::Check { configs, jobs } => return Ok(check(&configs.configs, &jobs)),
+        Command::Render { configs, once: _, dry, wait } => {
+            let Some(config) = configured(&configs.configs) else { return Ok(ExitCode::FAILURE) };
+            if dry {
+                render::dry(&config, environment(), wait).await?;
+            } else {
+                logging::start(&config.log);
+                render::once(&config, environment(), wait).await?;
+            }
+        }
+        Command::Status { address, json: true } => {
+            let status: serde_json::Value = show::fetch(&address).await?;
+            print(&serde_json::to_string_pretty(&status)?);
+        }
+        Command::Status { address, json: false } => {
+            print(show::page(&show::fetch(&address).await?).trim_end());
+        }
+        Command::Reload { control, haproxy } => {
+            return ask(&control.control, &Request::Reload { haproxy }).await;
+        }
+        Command::Servers { control, confirm_empty: Some(backend), .. } => {
+            return ask(&control.control, &Request::ConfirmEmpty { backend }).await;
+        }
+        Command::Servers { address, backend, .. } => {
+            print(show::servers(&show::fetch(&address).await?, backend.as_deref())?.trim_end());
+        }
+        #[cfg(feature = "demo")]
+        Command::Demo(options) => return demo::run(options).await,
+        Command::Options => print(config::reference().trim_end()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "weir", &mut std::io::stdout());
+        }
+        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration, or all that is wrong with it on standard error.
+fn configured(paths: &[PathBuf]) -> Option<Config> {
+    let loaded = config::load(paths);
+    report(&loaded.problems);
+    loaded.problems.is_empty().then_some(loaded.config)
+}
+
+fn check(paths: &[PathBuf], jobs: &[PathBuf]) -> ExitCode {
+    let problems = check::check(paths, jobs);
+    report(&problems);
+    if problems.is_empty() {
+        print("no problems found");
+        return ExitCode::SUCCESS;
+    }
+    ExitCode::FAILURE
+}
+
+fn report(problems: &[config::Problem]) {
+    for problem in problems {
+        say(&mut std::io::stderr(), &problem.to_string());
+    }
+}
+
+async fn ask(control: &std::path::Path, request: &Request) -> anyhow::Result<ExitCode> {
+    match control::ask(control, request).await? {
+        Response::Ok(text) => {
+            print(&text);
+            Ok(ExitCode::SUCCESS)
+        }
+        Response::Error(text) => anyhow::bail!(text),
+    }
+}
+
+/// The environment, names and values that are not UTF-8 left out.
+fn environment() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn print(text: &str) {
+    say(&mut std::io::stdout(), text);
+}
+
+/// Prints a line; a reader that went away (`weir status | head`) is no error.
+fn say(out: &mut dyn Write, text: &str) {
+    let _ = writeln!(out, "{text}");
+}

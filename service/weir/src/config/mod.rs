@@ -6,6 +6,7 @@
 mod build;
 mod parse;
 mod problem;
+mod reference;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use parse::{Place, duration};
-pub(crate) use problem::{Problem, did_you_mean};
+pub(crate) use problem::Problem;
+pub(crate) use reference::reference;
 
 /// The environment of the process, as a value.
 pub(crate) type Environment = BTreeMap<String, String>;

@@ -1,0 +1,184 @@
+//! The control socket: what changes something. Its mode and group are the permission.
+//!
+//! One request per connection: a line of JSON in, a line of JSON out. Requests are bounded in size and time; one that
+//! cannot be read is answered with what is wrong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::config;
+use crate::pool_loop::Event;
+
+/// How long a request may take, a reload with its retries of connecting included.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a client may take to say what it wants.
+const READING: Duration = Duration::from_secs(5);
+/// A request is a few words.
+const LARGEST: u64 = 16 << 10;
+
+/// What a person can ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// Reload HAProxy now.
+    Reload {
+        /// The label; empty for the one without.
+        haproxy: String,
+    },
+    /// A pool may become empty.
+    ConfirmEmpty { backend: String },
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Response {
+    Ok(String),
+    Error(String),
+}
+
+/// The loops that requests go to, by label.
+#[derive(Debug, Clone)]
+pub(crate) struct Loops(pub(crate) Vec<(String, mpsc::Sender<Event>)>);
+
+/// Binds the socket. One that nobody listens on is taken over; one that is in use is an error.
+pub(crate) fn bind(control: &config::Control) -> anyhow::Result<UnixListener> {
+    let path = &control.path;
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        bail!(
+            "{}: another weir listens on this control socket; give this one its own `control`",
+            path.display()
+        );
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error)
+                .with_context(|| format!("{}: the old socket cannot be removed", path.display()));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).with_context(|| {
+        format!("{}: cannot be made; is its directory there and writable?", path.display())
+    })?;
+    permit(control).with_context(|| format!("{}: its mode or group cannot be set", path.display()))?;
+    Ok(listener)
+}
+
+fn permit(control: &config::Control) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if let Some(name) = &control.group {
+        let group =
+            nix::unistd::Group::from_name(name)?.with_context(|| format!("there is no group {name}"))?;
+        nix::unistd::chown(&control.path, None, Some(group.gid))?;
+    }
+    std::fs::set_permissions(&control.path, std::fs::Permissions::from_mode(control.perms))?;
+    Ok(())
+}
+
+/// Serves requests until cancelled.
+pub(crate) async fn serve(listener: UnixListener, loops: Loops, cancel: CancellationToken) {
+    loop {
+        let stream = tokio::select! {
+            () = cancel.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!("control socket: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let loops = loops.clone();
+        tokio::spawn(async move {
+            if let Err(error) = converse(stream, &loops).await {
+                warn!("control socket: {error:#}");
+            }
+        });
+    }
+}
+
+async fn converse(mut stream: UnixStream, loops: &Loops) -> anyhow::Result<()> {
+    let mut line = String::new();
+    let mut reader = BufReader::new((&mut stream).take(LARGEST));
+    let reading = tokio::time::timeout(READING, reader.read_line(&mut line)).await;
+    let response = match reading.map(|read| read.map(|_| serde_json::from_str::<Request>(&line))) {
+        Err(_) => Response::Error(format!("no request came within {READING:?}")),
+        Ok(Err(error)) => Response::Error(format!("the request cannot be read: {error}")),
+        Ok(Ok(Err(error))) => Response::Error(format!("not a request that this weir knows: {error}")),
+        Ok(Ok(Ok(request))) => {
+            tokio::time::timeout(PATIENCE, loops.ask(request)).await.unwrap_or_else(|_| {
+                Response::Error(format!("not done within {PATIENCE:?}; it goes on, see the log"))
+            })
+        }
+    };
+    let text = serde_json::to_string(&response)? + "\n";
+    tokio::time::timeout(READING, stream.write_all(text.as_bytes())).await??;
+    Ok(())
+}
+
+impl Loops {
+    async fn ask(&self, request: Request) -> Response {
+        match request {
+            Request::Reload { haproxy } => self.reload(&haproxy).await,
+            Request::ConfirmEmpty { backend } => self.confirm_empty(&backend).await,
+        }
+    }
+
+    async fn reload(&self, haproxy: &str) -> Response {
+        let Some((_, events)) = self.0.iter().find(|(name, _)| name == haproxy) else {
+            let known: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
+            return Response::Error(format!("there is no haproxy {haproxy:?}; there is {known:?}"));
+        };
+        send(events, Event::Reload).await
+    }
+
+    /// Every loop is asked; one that knows the backend answers.
+    async fn confirm_empty(&self, backend: &str) -> Response {
+        let mut response = Response::Error("weir keeps no pools".into());
+        for (_, events) in &self.0 {
+            response = send(events, |reply| Event::ConfirmEmpty(backend.to_owned(), reply)).await;
+            if matches!(response, Response::Ok(_)) {
+                break;
+            }
+        }
+        response
+    }
+}
+
+async fn send(
+    events: &mpsc::Sender<Event>,
+    event: impl FnOnce(oneshot::Sender<Result<String, String>>) -> Event,
+) -> Response {
+    let (reply, answer) = oneshot::channel();
+    if events.send(event(reply)).await.is_err() {
+        return Response::Error("weir is ending".into());
+    }
+    match answer.await {
+        Ok(Ok(text)) => Response::Ok(text),
+        Ok(Err(text)) => Response::Error(text),
+        Err(_) => Response::Error("weir is ending".into()),
+    }
+}
+
+/// Asks a running weir.
+pub(crate) async fn ask(path: &Path, request: &Request) -> anyhow::Result<Response> {
+    let mut stream = UnixStream::connect(path).await.with_context(|| {
+        format!("{}: no weir listens on this control socket; name another with --control", path.display())
+    })?;
+    stream.write_all((serde_json::to_string(request)? + "\n").as_bytes()).await?;
+    let mut line = String::new();
+    let mut stream = BufReader::new(stream.take(LARGEST * 4));
+    tokio::time::timeout(PATIENCE + READING, stream.read_line(&mut line))
+        .await
+        .context("weir does not answer")??;
+    serde_json::from_str(&line).context("weir's answer cannot be read; is it the same version?")
+}

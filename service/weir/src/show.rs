@@ -1,0 +1,133 @@
+//! `weir status` and `weir servers`: the status of a running weir, for people.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, bail};
+use serde::de::DeserializeOwned;
+
+use crate::status::{HaproxyStatus, PoolStatus, ScalingStatus, Status, TemplateState};
+
+/// Reads the status of the weir that listens at `address`.
+pub(crate) async fn fetch<T: DeserializeOwned>(address: &str) -> anyhow::Result<T> {
+    let url = format!("http://{address}/v1/status");
+    let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).no_proxy().build()?;
+    let answer = client.get(&url).send().await;
+    let answer =
+        answer.with_context(|| format!("no weir answers at {address}; name another with --address"))?;
+    if !answer.status().is_success() {
+        bail!("{url} answers {}; is this a weir?", answer.status());
+    }
+    answer
+        .json()
+        .await
+        .with_context(|| format!("the answer of {url} cannot be read; is it the same version?"))
+}
+
+/// The status in a page of text.
+pub(crate) fn page(status: &Status) -> String {
+    let mut page = String::new();
+    let ready = if status.ready { "ready" } else { "not ready" };
+    let _ = writeln!(
+        page,
+        "weir {} in cluster {}, since {}: {ready}",
+        status.version, status.cluster, status.started
+    );
+    for reason in &status.reasons {
+        let _ = writeln!(page, "  ! {reason}");
+    }
+    let consul = &status.consul;
+    let error = consul.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
+    let _ = writeln!(
+        page,
+        "consul   {} since {} ({} watches, {}){error}",
+        consul.state, consul.since, consul.watches, consul.mode
+    );
+    for template in &status.templates {
+        let state = template_state(template.state);
+        let _ = writeln!(page, "template {} -> {}: {state}", template.source, template.destination);
+    }
+    status.haproxy.iter().for_each(|haproxy| haproxy_lines(&mut page, haproxy));
+    if let Some(scaling) = &status.scaling {
+        scaling_lines(&mut page, scaling);
+    }
+    page
+}
+
+fn template_state(state: TemplateState) -> &'static str {
+    match state {
+        TemplateState::InForce => "in force",
+        TemplateState::Waiting => "waiting",
+        TemplateState::Failed => "cannot be used; the last good source is in force",
+        TemplateState::Held => "not in force yet",
+    }
+}
+
+fn haproxy_lines(page: &mut String, haproxy: &HaproxyStatus) {
+    let name = if haproxy.name.is_empty() { String::new() } else { format!(" {}", haproxy.name) };
+    let state = serde_json::to_value(haproxy.state).unwrap_or_default();
+    let pid = haproxy.pid.map_or(String::new(), |pid| format!(", pid {pid}"));
+    let version = haproxy.version.clone().unwrap_or_default();
+    let pending = if haproxy.reload_pending { ", reload pending" } else { "" };
+    let _ = writeln!(
+        page,
+        "haproxy{name}  {} {version}{pid}, {} reloads{pending}",
+        state.as_str().unwrap_or_default(),
+        haproxy.reloads
+    );
+    if let Some(change) = &haproxy.last_change {
+        let _ = writeln!(
+            page,
+            "  last change {}: {} in {} ms ({})",
+            change.at, change.result, change.took_ms, change.reason
+        );
+    }
+    for pool in &haproxy.pools {
+        let kept = if pool.kept.is_empty() { String::new() } else { format!(", {} KEPT", pool.kept.len()) };
+        let _ = writeln!(page, "  pool {}: {} servers{kept}", pool.backend, pool.servers.len());
+    }
+    for left in &haproxy.left_out {
+        let _ = writeln!(
+            page,
+            "  left out: {} {} on {}: {}: {}",
+            left.service, left.instance, left.node, left.place, left.reason
+        );
+    }
+}
+
+fn scaling_lines(page: &mut String, scaling: &ScalingStatus) {
+    let holder = scaling.leader.holder.as_ref().map_or(String::new(), |holder| format!(" {holder}"));
+    let _ = writeln!(page, "nomad    {}, {}{holder}", scaling.nomad.state, scaling.leader.state);
+    for policy in &scaling.policies {
+        let reason = policy.last_decision.as_ref().and_then(|decision| decision.get("reason"));
+        let reason = reason.and_then(|reason| reason.as_str()).unwrap_or("no decision yet");
+        let problems = policy.problems.join("; ");
+        let text = if problems.is_empty() { reason } else { problems.as_str() };
+        let _ = writeln!(page, "  {}/{} {}..{}: {text}", policy.job, policy.group, policy.min, policy.max);
+    }
+}
+
+/// A table of the servers, of one backend or of all.
+pub(crate) fn servers(status: &Status, backend: Option<&str>) -> anyhow::Result<String> {
+    let pools = status.haproxy.iter().flat_map(|haproxy| &haproxy.pools);
+    let shown: Vec<&PoolStatus> =
+        pools.filter(|pool| backend.is_none_or(|name| name == pool.backend)).collect();
+    if let (true, Some(name)) = (shown.is_empty(), backend) {
+        bail!("weir keeps no servers in a backend {name}; `weir servers` lists those it does");
+    }
+    let mut table = format!("{:<24} {:<40} {:<10} {:>8}  CAUSE\n", "BACKEND", "SERVER", "STATE", "SESSIONS");
+    for pool in shown {
+        for server in &pool.servers {
+            let state = server.state.and_then(|state| serde_json::to_value(state).ok());
+            let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or("-");
+            let sessions = server.sessions.map_or("-".into(), |sessions| sessions.to_string());
+            let cause =
+                if pool.kept.contains(&server.address) { "kept: Consul lists no instance" } else { "" };
+            let _ = writeln!(
+                table,
+                "{:<24} {:<40} {state:<10} {sessions:>8}  {cause}",
+                pool.backend, server.name
+            );
+        }
+    }
+    Ok(table)
+}
