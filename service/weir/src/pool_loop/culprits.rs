@@ -4,7 +4,7 @@
 //! come from. A value is traced by what it is and by what stands beside it in the same line, so that one
 //! hostile registration takes nobody else along.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -28,23 +28,34 @@ pub(crate) fn without_culprits(
     printouts: &[Printout<'_>],
     catalogue: &Catalogue,
 ) -> (Catalogue, BTreeSet<LeftOut>) {
-    let mut cleaner = catalogue.clone();
+    let mut out: BTreeMap<&Query, BTreeSet<usize>> = BTreeMap::new();
     let mut culprits = BTreeSet::new();
     for printout in printouts {
         for misfit in printout.misfits {
             let place = format!("{}:{}: {}", printout.destination.display(), misfit.line, misfit.place);
             let clue = Clue { value: &misfit.value, beside: beside(printout, misfit) };
             for query in printout.reads {
-                remove(&mut cleaner, query, &clue, |service, instance, node| {
-                    let reason = format!("{:?}: {}", misfit.value, misfit.reason);
-                    let clean = |text: &str| text.escape_debug().to_string();
-                    let (service, instance, node) = (clean(service), clean(instance), clean(node));
-                    culprits.insert(LeftOut { service, instance, node, place: place.clone(), reason });
-                });
+                // Each misfit is traced in the whole catalogue: a culprit that another misfit gave away is still there.
+                let Some(answer) = catalogue.get(query) else { continue };
+                let found = found_in(answer, &clue);
+                culprits.extend(found.iter().filter_map(|index| left_out(answer, *index, misfit, &place)));
+                out.entry(query).or_default().extend(found);
             }
         }
     }
-    (cleaner, culprits)
+    let mut cleaner = catalogue.clone();
+    for (query, out) in out.into_iter().filter(|(_, out)| !out.is_empty()) {
+        let Some(answer) = catalogue.get(query).map(|answer| without(answer, &out)) else { continue };
+        cleaner.insert(query.clone(), answer);
+    }
+    (cleaner, one_each(culprits))
+}
+
+/// One report for each culprit, however often it misfits.
+fn one_each(culprits: BTreeSet<LeftOut>) -> BTreeSet<LeftOut> {
+    let mut seen = BTreeSet::new();
+    let key = |left: &LeftOut| (left.service.clone(), left.instance.clone(), left.node.clone());
+    culprits.into_iter().filter(|left| seen.insert(key(left))).collect()
 }
 
 /// What is known of a culprit: the value that misfits, and the values printed in the same line.
@@ -63,57 +74,65 @@ fn beside<'a>(printout: &Printout<'a>, misfit: &Misfit) -> Vec<&'a str> {
     printout.printed.iter().filter(inside).filter_map(|span| text.get(span.clone())).collect()
 }
 
-/// Removes the culprits from one answer, and reports each as service, instance, node.
-fn remove(
-    catalogue: &mut Catalogue,
-    query: &Query,
-    clue: &Clue<'_>,
-    mut report: impl FnMut(&str, &str, &str),
-) {
-    match catalogue.get(query).cloned() {
-        Some(Answer::Instances(instances)) => {
-            let out = pick(&instances, clue, instance_fields);
-            for instance in out.iter().map(|index| &instances[*index]) {
-                report(&instance.name, &instance.id, &instance.node);
-            }
-            catalogue.insert(query.clone(), Answer::Instances(without(&instances, &out).into()));
-        }
-        Some(Answer::Services(entries)) => {
-            let out = pick(&entries, clue, entry_fields);
-            for entry in out.iter().map(|index| &entries[*index]) {
-                report(&entry.name, "", "");
-            }
-            catalogue.insert(query.clone(), Answer::Services(without(&entries, &out).into()));
-        }
-        Some(Answer::Value(_) | Answer::Pairs(_)) | None => {}
+/// The members of an answer that the clue points to.
+fn found_in(answer: &Answer, clue: &Clue<'_>) -> BTreeSet<usize> {
+    match answer {
+        Answer::Instances(instances) => pick(instances, clue, instance_fields),
+        Answer::Services(entries) => pick(entries, clue, entry_fields),
+        Answer::Value(_) | Answer::Pairs(_) => BTreeSet::new(),
     }
 }
 
-fn without<T: Clone>(list: &[T], out: &BTreeSet<usize>) -> Vec<T> {
+fn left_out(answer: &Answer, index: usize, misfit: &Misfit, place: &str) -> Option<LeftOut> {
+    let clean = |text: &str| text.escape_debug().to_string();
+    let (service, instance, node) = match answer {
+        Answer::Instances(instances) => {
+            let instance = instances.get(index)?;
+            (clean(&instance.name), clean(&instance.id), clean(&instance.node))
+        }
+        Answer::Services(entries) => (clean(&entries.get(index)?.name), String::new(), String::new()),
+        Answer::Value(_) | Answer::Pairs(_) => return None,
+    };
+    let reason = format!("{:?}: {}", misfit.value, misfit.reason);
+    Some(LeftOut { service, instance, node, place: place.to_owned(), reason })
+}
+
+fn without(answer: &Answer, out: &BTreeSet<usize>) -> Answer {
+    match answer {
+        Answer::Instances(instances) => Answer::Instances(rest(instances, out).into()),
+        Answer::Services(entries) => Answer::Services(rest(entries, out).into()),
+        Answer::Value(_) | Answer::Pairs(_) => answer.clone(),
+    }
+}
+
+fn rest<T: Clone>(list: &[T], out: &BTreeSet<usize>) -> Vec<T> {
     list.iter().enumerate().filter(|(index, _)| !out.contains(index)).map(|(_, item)| item.clone()).collect()
 }
 
 /// The members of a list that the clue points to: those of which the value is a field; else a part of a field; else
-/// (a template may have changed it) those that carry any unusual character. Among several, those that also
-/// explain what stands beside it.
+/// (a template may have changed it) those of which a field has all the unusual characters of the value, or any.
+/// Among several, those that also explain what stands beside it.
 fn pick<T>(list: &[T], clue: &Clue<'_>, fields: impl Fn(&T) -> Vec<String>) -> BTreeSet<usize> {
-    let fields: Vec<Vec<String>> = list.iter().map(fields).collect();
-    let is = |all: &[String]| all.iter().any(|field| field == clue.value);
-    let part = |all: &[String]| {
-        !clue.value.is_empty() && all.iter().any(|field| unusual(field) && field.contains(clue.value))
+    // Templates change letter case; it tells nobody from another.
+    let lower = |fields: Vec<String>| fields.iter().map(|field| field.to_lowercase()).collect();
+    let fields: Vec<Vec<String>> = list.iter().map(|member| lower(fields(member))).collect();
+    let value = clue.value.to_lowercase();
+    let odd: BTreeSet<char> = value.chars().filter(|c| unusual(*c)).collect();
+    let any = |test: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
+        (0..list.len()).filter(|index| fields[*index].iter().any(|field| test(field))).collect()
     };
-    let odd = |all: &[String]| unusual(clue.value) && all.iter().any(|field| unusual(field));
-    let by = |tier: &dyn Fn(&[String]) -> bool| -> BTreeSet<usize> {
-        (0..list.len()).filter(|index| tier(&fields[*index])).collect()
-    };
-    let found = [by(&is), by(&part), by(&odd)].into_iter().find(|found| !found.is_empty());
+    let is = any(&|field| field == value);
+    let part = any(&|field| !odd.is_empty() && field.contains(&value));
+    let all_odd = any(&|field| !odd.is_empty() && odd.iter().all(|c| field.contains(*c)));
+    let some_odd = any(&|field| odd.iter().any(|c| field.contains(*c)));
+    let found = [is, part, all_odd, some_odd].into_iter().find(|found| !found.is_empty());
     found.map_or_else(BTreeSet::new, |found| narrowed(&found, &fields, clue))
 }
 
 fn narrowed(found: &BTreeSet<usize>, fields: &[Vec<String>], clue: &Clue<'_>) -> BTreeSet<usize> {
     // A number may be computed, such as `ServerId`: then it says nothing about whose it is.
     let number = |value: &str| value.bytes().all(|byte| byte.is_ascii_digit());
-    let explained = |index: &usize, value: &str| fields[*index].iter().any(|field| field == value);
+    let explained = |index: &usize, value: &str| fields[*index].iter().any(|field| *field == value.to_lowercase());
     let by = |telling: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
         let beside = || clue.beside.iter().filter(|value| telling(value));
         found.iter().filter(|index| beside().all(|value| explained(index, value))).copied().collect()
@@ -122,9 +141,9 @@ fn narrowed(found: &BTreeSet<usize>, fields: &[Vec<String>], clue: &Clue<'_>) ->
     narrow.into_iter().find(|narrow| !narrow.is_empty()).unwrap_or_else(|| found.clone())
 }
 
-/// Whether a value holds anything beyond what names, addresses and numbers are made of.
-fn unusual(value: &str) -> bool {
-    !value.chars().all(|c| c.is_ascii_alphanumeric() || "._:/@=+,~-".contains(c))
+/// Whether a character is beyond what names, addresses and numbers are made of.
+fn unusual(c: char) -> bool {
+    !(c.is_ascii_alphanumeric() || "._:/=+,~-".contains(c))
 }
 
 /// Everything of an instance that a template can print.
@@ -154,4 +173,102 @@ fn instance_fields(instance: &Instance) -> Vec<String> {
 
 fn entry_fields(entry: &ServiceEntry) -> Vec<String> {
     std::iter::once(&entry.name).chain(&entry.tags).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::path::Path;
+
+    use weir_pools::places::{OutputKind, check};
+    use weir_pools::{Status, Weights};
+
+    use super::*;
+
+    fn instance(id: &str, address: &str, version: &str) -> Instance {
+        Instance {
+            id: id.into(),
+            name: "web".into(),
+            address: address.into(),
+            port: 80,
+            tags: vec![],
+            service_meta: [("version".to_owned(), version.to_owned())].into(),
+            service_tagged_addresses: BTreeMap::new(),
+            weights: Weights::default(),
+            node: "n1".into(),
+            node_id: String::new(),
+            node_address: "10.0.0.9".into(),
+            node_meta: BTreeMap::new(),
+            node_tagged_addresses: BTreeMap::new(),
+            datacenter: "dc1".into(),
+            status: Status::Passing,
+            checks: vec![weir_pools::Check {
+                check_id: "serfHealth".into(),
+                name: "Serf Health Status".into(),
+                status: Status::Passing,
+            }],
+        }
+    }
+
+    /// Prints `server SERVER ADDRESS:80 #VALUE`, one for each instance, with `change` applied to the value.
+    fn left_out_of(instances: &[Instance], change: impl Fn(&str) -> String) -> Vec<String> {
+        let mut text = String::from("backend web\n");
+        let mut printed: Vec<Range<usize>> = Vec::new();
+        let mut print = |text: &mut String, value: &str| {
+            printed.push(text.len()..text.len() + value.len());
+            text.push_str(value);
+        };
+        for instance in instances {
+            text.push_str("    server ");
+            print(&mut text, &instance.server());
+            text.push(' ');
+            print(&mut text, &instance.address);
+            text.push_str(":80 cookie ");
+            print(&mut text, &change(&instance.service_meta["version"]));
+            text.push('\n');
+        }
+        let query = Query::Service { name: "web".into(), datacenter: None };
+        let catalogue = Catalogue::from_iter([(query.clone(), Answer::Instances(instances.into()))]);
+        let misfits = check(&text, &printed, OutputKind::Haproxy);
+        let reads = BTreeSet::from([query.clone()]);
+        let printout = Printout {
+            destination: Path::new("/h.cfg"),
+            text: &text,
+            printed: &printed,
+            reads: &reads,
+            misfits: &misfits,
+        };
+        let (cleaner, culprits) = without_culprits(&[printout], &catalogue);
+        let left = cleaner.instances(&query).unwrap().len();
+        assert_eq!(left + culprits.len(), instances.len());
+        culprits.into_iter().map(|left| left.instance).collect()
+    }
+
+    #[test]
+    fn one_hostile_registration_takes_nobody_else_along() {
+        for hostile in ["1\n server evil 10.9.9.9:80", "1 backup", "1#", "\"1", "${HOME}", "1\u{b}2", "é"] {
+            let three = [
+                instance("a", "10.0.0.1", "1"),
+                instance("b", "10.0.0.2", hostile),
+                instance("c", "10.0.0.3", "1"),
+            ];
+            assert_eq!(left_out_of(&three, str::to_owned), ["b"], "{hostile:?}");
+            assert_eq!(left_out_of(&three, str::to_uppercase), ["b"], "{hostile:?}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_address_is_traced_through_every_value_made_of_it() {
+        let three = [
+            instance("a", "10.0.0.1", "1"),
+            instance("b", "10.0.0.2\n server evil 10.9.9.9:80", "1"),
+            instance("c", "/etc/passwd", "1"),
+        ];
+        assert_eq!(left_out_of(&three, str::to_owned), ["b", "c"]);
+    }
+
+    #[test]
+    fn nobody_is_left_out_where_all_fits() {
+        assert!(left_out_of(&[instance("a", "10.0.0.1", "1.2")], str::to_owned).is_empty());
+    }
 }
