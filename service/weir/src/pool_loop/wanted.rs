@@ -159,8 +159,11 @@ impl Renderer {
         if guard.is_idle() {
             return BTreeSet::new();
         }
+        // Only what is rendered shows who is back: an output that still waits says nothing.
         let pages = self.render_all(inputs, clean);
-        guard.replace(&wanted_pools(inputs, &pages), clean)
+        let usable = pages.iter().flatten().filter_map(|page| page.as_ref().ok());
+        let pools = union(usable.filter(|page| page.waiting.is_empty()).map(|page| &page.pools));
+        guard.replace(&pools, clean)
     }
 
     /// The pools that would become empty by an answer. A pool that is empty with the last good answers too was emptied
