@@ -90,7 +90,7 @@ impl Gate {
         });
         if closed {
             self.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(error = error.chain(), "Consul does not answer: the last good answers stay");
+            tracing::debug!(error = error.chain(), "Consul does not answer: the last good answers stay");
         }
         true
     }
@@ -133,7 +133,7 @@ impl Gate {
     }
 
     fn open(&self, leader: &str) {
-        tracing::info!(leader, "Consul answers again");
+        tracing::debug!(leader, "Consul answers again");
         self.state.send_modify(|state| {
             // One that refuses connections was there all the time; those that are open stay good.
             state.generation += u64::from(state.reach != Reach::Refused);
