@@ -819,3 +819,6 @@ fn pools(outcome: Outcome) -> Option<Pools> {
         Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,420 @@
+//! The loop against a model of the world: files, an HAProxy that refuses what is broken, reloads that fail.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use weir_pools::places::OutputKind;
+use weir_pools::{Answer, Instance, Status, Weights};
+
+use super::*;
+use crate::config::{Place, Source as ConfigSource, Template};
+
+const GOOD: &str = "backend web\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
+const OTHER: &str = "backend web\n  balance leastconn\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
+/// Renders, and HAProxy refuses it.
+const REFUSED: &str = "backend web\n  BROKEN\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
+/// Does not parse.
+const UNUSABLE: &str = "backend web\n{{#each (service \"web\")}}{{Adress}}{{/each}}\n";
+
+fn web() -> Query {
+    Query::Service { name: "web".into(), datacenter: None }
+}
+
+fn instance(number: u8) -> Instance {
+    Instance {
+        id: format!("web-{number}"),
+        name: "web".into(),
+        address: format!("10.0.0.{number}"),
+        port: 80,
+        tags: vec![],
+        service_meta: BTreeMap::new(),
+        service_tagged_addresses: BTreeMap::new(),
+        weights: Weights::default(),
+        node: "n1".into(),
+        node_id: String::new(),
+        node_address: "10.0.0.250".into(),
+        node_meta: BTreeMap::new(),
+        node_tagged_addresses: BTreeMap::new(),
+        datacenter: "dc1".into(),
+        status: Status::Passing,
+        checks: vec![],
+    }
+}
+
+fn template() -> Template {
+    Template {
+        source: ConfigSource::File("/t.hbs".into()),
+        destination: PathBuf::from("/h.cfg"),
+        perms: None,
+        user: None,
+        group: None,
+        place: Place { file: "weir.hcl".into(), line: 1 },
+    }
+}
+
+fn haproxy() -> Haproxy {
+    Haproxy {
+        name: String::new(),
+        config: vec!["/h.cfg".into()],
+        stats_socket: Some("/s".into()),
+        master_socket: Some("/m".into()),
+        reload_command: None,
+        reload_timeout: Duration::from_secs(10),
+        binary: "haproxy".into(),
+        check_timeout: Duration::from_secs(30),
+        working_directory: None,
+        max_old_workers: 8,
+        reload_wait: Duration::from_secs(10),
+        allow_empty: Vec::new(),
+    }
+}
+
+/// The outside of the loop.
+struct World {
+    pool_loop: PoolLoop,
+    now: Instant,
+    /// What is on the disk, and what HAProxy runs.
+    file: Option<Arc<str>>,
+    runs: Option<Arc<str>>,
+    running: bool,
+    failing_reloads: usize,
+    pid: u32,
+    validations: usize,
+    records: Vec<Record>,
+    memory: Memory,
+    last_good: Catalogue,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            pool_loop: fresh(Memory::default(), Catalogue::default(), None),
+            now: Instant::now(),
+            file: None,
+            runs: None,
+            running: true,
+            failing_reloads: 0,
+            pid: 1,
+            validations: 0,
+            records: Vec::new(),
+            memory: Memory::default(),
+            last_good: Catalogue::default(),
+        };
+        world.see();
+        world
+    }
+
+    fn event(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for effect in self.pool_loop.handle(self.now, event) {
+                events.extend(self.carry_out(effect));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Apply(change) => {
+                let text = change.files[0].1.clone();
+                self.validations += 1;
+                if text.contains("BROKEN") {
+                    return Some(done(DoneResult::Refused("/h.cfg:2: unknown keyword 'BROKEN'".into())));
+                }
+                self.check_not_emptied(&text);
+                self.file = Some(text);
+                self.memory.reload_pending = Some(0);
+                let result = self.reload();
+                Some(done(DoneResult::Swapped(result)))
+            }
+            Effect::Reload { .. } => {
+                let result = self.reload();
+                Some(done(DoneResult::Reloaded(result)))
+            }
+            Effect::Remember(memory) => {
+                let reload_pending = self.memory.reload_pending;
+                self.memory = Memory { reload_pending, ..memory };
+                None
+            }
+            Effect::RememberCatalogue(catalogue) => {
+                self.last_good = Catalogue::clone(&catalogue);
+                None
+            }
+            Effect::ReloadDone => {
+                self.memory.reload_pending = None;
+                None
+            }
+            Effect::Record(record) => {
+                self.records.push(record);
+                None
+            }
+        }
+    }
+
+    /// No step takes the last server of a pool away unless a person said so.
+    fn check_not_emptied(&self, text: &str) {
+        let before = self.file.as_deref().map(pools_of).unwrap_or_default();
+        let after = pools_of(text);
+        let confirmed = &self.pool_loop.confirmed;
+        for (backend, servers) in before {
+            let now = after.get(&backend).map_or(0, BTreeSet::len);
+            assert!(servers.is_empty() || now > 0 || confirmed.contains(&backend), "{backend} emptied by {text:?}");
+        }
+    }
+
+    fn reload(&mut self) -> ReloadResult {
+        if !self.running {
+            return ReloadResult::NotRunning;
+        }
+        if self.failing_reloads > 0 {
+            self.failing_reloads -= 1;
+            return ReloadResult::Failed("exit status: 1".into());
+        }
+        self.pid += 1;
+        self.runs.clone_from(&self.file);
+        ReloadResult::Ok { pid: Some(self.pid), took: Duration::from_millis(50) }
+    }
+
+    fn see(&mut self) {
+        let state = if self.running { HaproxyState::Running } else { HaproxyState::NotRunning };
+        let pid = self.running.then_some(self.pid);
+        let started = self.running.then_some(1);
+        self.event(Event::Seen(Seen { state: Some(state), pid, started, ..Seen::default() }));
+    }
+
+    fn instances(&mut self, numbers: &[u8]) {
+        let instances: Vec<Instance> = numbers.iter().copied().map(instance).collect();
+        let catalogue = Catalogue::from_iter([(web(), Answer::Instances(instances.into()))]);
+        self.event(Event::Catalogue(Arc::new(catalogue)));
+    }
+
+    fn source(&mut self, text: &str) {
+        self.event(Event::Source { index: 0, text: Ok(text.into()) });
+    }
+
+    fn confirm(&mut self) {
+        let (reply, _answer) = oneshot::channel();
+        self.event(Event::ConfirmEmpty("web".into(), reply));
+    }
+
+    /// Lets time pass until nothing more is to come, but for the retries of an edit that stays refused.
+    fn settle(&mut self) {
+        for _ in 0..40 {
+            self.see();
+            let Some(next) = self.pool_loop.next_look() else { return };
+            self.now = self.now.max(next);
+            self.event(Event::Timer);
+        }
+    }
+
+    fn restart(&mut self, source: &str) {
+        self.pool_loop = fresh(self.memory.clone(), self.last_good.clone(), self.file.clone());
+        self.see();
+        self.source(source);
+    }
+
+    fn servers(&self) -> Vec<String> {
+        let pools = self.runs.as_deref().map(pools_of).unwrap_or_default();
+        pools.get("web").into_iter().flatten().cloned().collect()
+    }
+
+    fn status(&self) -> crate::status::TemplateStatus {
+        self.pool_loop.report().templates.remove(0)
+    }
+}
+
+fn fresh(memory: Memory, last_good: Catalogue, file: Option<Arc<str>>) -> PoolLoop {
+    let mut output = Output::new(template(), OutputKind::Haproxy);
+    output.pools = file.as_deref().map(pools_of).unwrap_or_default();
+    output.in_force = file;
+    PoolLoop::new(String::new(), Some(haproxy()), vec![output], Arc::default(), memory, last_good)
+}
+
+fn done(result: DoneResult) -> Event {
+    Event::Done(Done { result, took: Duration::from_millis(90) })
+}
+
+#[test]
+fn instances_come_and_go_and_each_change_is_one_reload() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    assert_eq!(world.servers(), ["10.0.0.1:80", "10.0.0.2:80"]);
+    world.instances(&[2, 3]);
+    assert_eq!(world.servers(), ["10.0.0.2:80", "10.0.0.3:80"]);
+    world.instances(&[2, 3]);
+    world.settle();
+    assert_eq!((world.pool_loop.report().haproxy.reloads, world.validations), (2, 2));
+}
+
+#[test]
+fn a_refused_edit_leaves_the_last_good_source_fed_with_fresh_instances() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.source(REFUSED);
+    assert_eq!(world.servers().len(), 2);
+    let error = world.status().error.unwrap();
+    assert!(error.contains("/t.hbs") && error.contains("BROKEN"), "{error}");
+    world.instances(&[1, 2, 3]);
+    assert_eq!(world.servers().len(), 3);
+    // Over a restart too.
+    world.restart(REFUSED);
+    world.instances(&[1, 2, 3, 4]);
+    assert_eq!(world.servers().len(), 4);
+    // Mended by itself.
+    world.source(OTHER);
+    assert!(world.runs.as_ref().unwrap().contains("leastconn"));
+    assert_eq!(world.status().error, None);
+}
+
+#[test]
+fn a_refused_edit_is_not_offered_without_end() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.source(REFUSED);
+    let before = world.validations;
+    for _ in 0..100 {
+        world.see();
+    }
+    assert_eq!(world.validations, before);
+}
+
+#[test]
+fn an_unusable_edit_changes_nothing_and_says_where() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1]);
+    world.source(UNUSABLE);
+    let error = world.status().error.unwrap();
+    assert!(error.contains("/t.hbs:2") && error.contains("Adress"), "{error}");
+    world.instances(&[1, 2]);
+    assert_eq!(world.servers().len(), 2);
+}
+
+#[test]
+fn a_pool_is_emptied_only_when_a_person_confirms_and_only_once() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.instances(&[]);
+    world.settle();
+    assert_eq!(world.servers().len(), 2);
+    assert!(world.records.iter().any(|record| matches!(record, Record::Kept { .. })));
+    // What is kept stays over a restart, also while Consul has not answered.
+    world.restart(GOOD);
+    assert!(!world.pool_loop.guard.is_idle());
+    world.instances(&[]);
+    assert_eq!(world.servers().len(), 2);
+    world.confirm();
+    assert_eq!(world.servers(), Vec::<String>::new());
+    world.instances(&[5]);
+    world.instances(&[]);
+    assert_eq!(world.servers(), ["10.0.0.5:80"]);
+}
+
+#[test]
+fn a_failed_reload_is_tried_until_it_works_also_after_a_restart() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.failing_reloads = 3;
+    world.instances(&[1]);
+    assert!(world.pool_loop.report().haproxy.reload_pending);
+    world.restart(GOOD);
+    assert!(world.pool_loop.report().haproxy.reload_pending || world.failing_reloads < 2);
+    world.instances(&[1]);
+    world.settle();
+    assert_eq!(world.servers(), ["10.0.0.1:80"]);
+    assert!(!world.pool_loop.report().haproxy.reload_pending);
+}
+
+#[test]
+fn files_are_written_while_haproxy_does_not_run() {
+    let mut world = World::new();
+    world.running = false;
+    world.see();
+    world.source(GOOD);
+    world.instances(&[1]);
+    world.settle();
+    assert!(world.file.as_ref().unwrap().contains("10.0.0.1"));
+    assert_eq!(world.runs, None);
+    world.running = true;
+    world.see();
+    assert_eq!(world.servers(), ["10.0.0.1:80"]);
+}
+
+#[test]
+fn a_first_start_over_an_existing_configuration_empties_nothing() {
+    let mut world = World::new();
+    let file: Arc<str> = "backend web\n  server a 10.9.9.9:80\n".into();
+    (world.file, world.runs) = (Some(file.clone()), Some(file.clone()));
+    world.pool_loop = fresh(Memory::default(), Catalogue::default(), Some(file));
+    world.see();
+    world.source(GOOD);
+    world.instances(&[]);
+    world.settle();
+    assert_eq!(world.servers(), ["10.9.9.9:80"]);
+    assert!(world.pool_loop.report().haproxy.held_back.unwrap().contains("web"));
+    world.instances(&[1]);
+    assert_eq!(world.servers(), ["10.0.0.1:80"]);
+    assert_eq!(world.pool_loop.report().haproxy.held_back, None);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Instances(Vec<u8>),
+    Source(&'static str),
+    Confirm,
+    FailReloads(usize),
+    Running(bool),
+    Restart,
+    Settle,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop::collection::btree_set(1_u8..6, 0..5).prop_map(|set| Step::Instances(set.into_iter().collect())),
+        3 => prop::sample::select(vec![GOOD, OTHER, REFUSED, UNUSABLE]).prop_map(Step::Source),
+        1 => Just(Step::Confirm),
+        1 => (1_usize..4).prop_map(Step::FailReloads),
+        1 => any::<bool>().prop_map(Step::Running),
+        1 => Just(Step::Restart),
+        1 => Just(Step::Settle),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, no pool is emptied unasked (checked at every write), and when things are well again what
+    /// is wanted comes into force, and then nothing more is done.
+    #[test]
+    fn whatever_happens_the_wanted_comes_into_force_in_the_end(steps in prop::collection::vec(step(), 0..30)) {
+        let mut world = World::new();
+        let mut source = GOOD;
+        world.source(source);
+        for step in steps {
+            match step {
+                Step::Instances(numbers) => world.instances(&numbers),
+                Step::Source(text) => { source = text; world.source(text); }
+                Step::Confirm => world.confirm(),
+                Step::FailReloads(times) => world.failing_reloads = times,
+                Step::Running(running) => { world.running = running; world.see(); }
+                Step::Restart => world.restart(source),
+                Step::Settle => world.settle(),
+            }
+        }
+        world.running = true;
+        world.source(OTHER);
+        world.instances(&[7, 8, 9, 10, 11, 12]);
+        world.settle();
+        prop_assert_eq!(world.servers().len(), 6, "{:?}", world.pool_loop.report());
+        prop_assert!(world.runs.as_ref().unwrap().contains("leastconn"));
+        let report = world.pool_loop.report();
+        prop_assert!(!report.haproxy.reload_pending);
+        prop_assert_eq!(world.status().error, None);
+        let validations = world.validations;
+        world.settle();
+        prop_assert_eq!(world.validations, validations);
+    }
+}
