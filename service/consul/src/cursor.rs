@@ -21,8 +21,6 @@ pub(crate) enum Verdict {
         /// Whether nothing is known of what lies between this answer and the one before.
         full: bool,
     },
-    /// The wait ended and nothing had changed.
-    Unchanged,
     /// It comes from a server that is too far behind: ask the leader.
     TooOld,
 }
@@ -69,9 +67,7 @@ impl Cursor {
             self.index = 0;
             return Verdict::Use { full: true };
         }
-        if before > 0 && stamp.index == before {
-            return Verdict::Unchanged;
-        }
+        // The same index is no promise of the same answer: a permission that is given or taken moves none.
         Verdict::Use { full: before == 0 }
     }
 }
@@ -90,7 +86,7 @@ mod tests {
         assert!(!cursor.stale());
         assert_eq!(cursor.take(at(7)), Verdict::Use { full: true });
         assert_eq!((cursor.index(), cursor.stale()), (7, true));
-        assert_eq!(cursor.take(at(7)), Verdict::Unchanged);
+        assert_eq!(cursor.take(at(7)), Verdict::Use { full: false });
         assert_eq!(cursor.take(at(9)), Verdict::Use { full: false });
     }
 
