@@ -1,0 +1,71 @@
+# For GNU make and bmake alike. `make help` says what there is.
+
+CARGO = cargo
+FREEBSD = x86_64-unknown-freebsd
+TOOLS = target/tools/bin
+# Runs the command in $1 as root where that is possible without asking; in a subshell, for its exit.
+AS_ROOT = if [ "$$(id -u)" = 0 ]; then sh -c "$$1"; elif sudo -n true 2>/dev/null; then sudo -n sh -c "$$1"; else exit 1; fi
+
+.PHONY: all help demo test lint check-freebsd bench nomad-client-check tools compiler haproxy consul
+
+all: help
+
+help:
+	@echo 'make demo                 Consul, Nomad and instances in one process, a real HAProxy, weir on top; ^C ends it'
+	@echo 'make test                 all tests, those against the real Consul and HAProxy too'
+	@echo 'make lint                 formatting, and clippy with warnings denied'
+	@echo 'make check-freebsd        the same clippy for FreeBSD'
+	@echo 'make bench                from a change in Consul to an answer through HAProxy, beside consul-template'
+	@echo 'make nomad-client-check   whether the Nomad client is in step with service/nomad/openapi.yaml'
+	@echo 'make tools                installs what tests and demo need and is missing'
+
+# The dev profile: its first build takes about two minutes on two cores, and the demo needs no more.
+demo: compiler haproxy
+	$(CARGO) run -p weir -- demo $(DEMO_ARGS)
+
+test: tools
+	$(CARGO) test --workspace
+
+lint: compiler
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# Type-checked only, so neither a linker nor a C compiler for FreeBSD is needed.
+check-freebsd: compiler
+	@if [ "$$(uname -s)" = FreeBSD ]; then echo 'skipped: this is FreeBSD, `make lint` is the same'; exit 0; fi; \
+	if ! command -v rustup >/dev/null 2>&1; then echo 'skipped: no rustup to add the target $(FREEBSD) with'; exit 0; fi; \
+	if ! rustup target add $(FREEBSD); then echo 'skipped: the target $(FREEBSD) cannot be added'; exit 0; fi; \
+	$(CARGO) clippy --workspace --all-targets --target $(FREEBSD) -- -D warnings
+
+bench: tools
+	$(CARGO) bench -p weir --bench latency
+
+# The generator is no member of the workspace: a normal build does not pay for it.
+nomad-client-check:
+	$(CARGO) run --target-dir target/codegen --manifest-path service/nomad/codegen/Cargo.toml -- --check
+
+tools: compiler haproxy consul
+
+# ring compiles some C.
+compiler:
+	@if command -v cc >/dev/null 2>&1; then exit 0; fi; \
+	set -- 'apt-get -qq update && apt-get -qq -y install --no-install-recommends gcc libc6-dev'; \
+	if command -v apt-get >/dev/null 2>&1 && ( $(AS_ROOT) ); then exit 0; fi; \
+	echo 'weir needs a C compiler: install one (Debian: apt-get install gcc libc6-dev)' >&2; exit 1
+
+# Debian keeps it in /usr/sbin, which is not on everybody's PATH.
+haproxy:
+	@if command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || [ -x /usr/local/sbin/haproxy ]; then exit 0; fi; \
+	if command -v apt-get >/dev/null 2>&1; then \
+		set -- 'apt-get -qq update && apt-get -qq -y install --no-install-recommends haproxy'; \
+	elif command -v pkg >/dev/null 2>&1; then set -- 'pkg install -y haproxy'; \
+	else echo 'HAProxy is missing: install it with the package manager of this system' >&2; exit 1; fi; \
+	if ( $(AS_ROOT) ); then exit 0; fi; \
+	echo "HAProxy is missing: as root, $$1" >&2; exit 1
+
+# Not there on every system: then the tests that need it say that they were skipped.
+consul:
+	@if command -v consul >/dev/null 2>&1 || [ -x $(TOOLS)/consul ]; then exit 0; fi; \
+	if [ "$$(uname -s)" = FreeBSD ]; then set -- 'pkg install -y consul'; ( $(AS_ROOT) ) && exit 0; \
+		echo "Consul is missing, its tests will be skipped: as root, $$1" >&2; exit 0; fi; \
+	sh integration/tools/fetch-consul.sh target/tools || echo 'the tests that need Consul will be skipped' >&2
