@@ -132,7 +132,8 @@ fn pick<T>(list: &[T], clue: &Clue<'_>, fields: impl Fn(&T) -> Vec<String>) -> B
 fn narrowed(found: &BTreeSet<usize>, fields: &[Vec<String>], clue: &Clue<'_>) -> BTreeSet<usize> {
     // A number may be computed, such as `ServerId`: then it says nothing about whose it is.
     let number = |value: &str| value.bytes().all(|byte| byte.is_ascii_digit());
-    let explained = |index: &usize, value: &str| fields[*index].iter().any(|field| *field == value.to_lowercase());
+    let explained =
+        |index: &usize, value: &str| fields[*index].iter().any(|field| *field == value.to_lowercase());
     let by = |telling: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
         let beside = || clue.beside.iter().filter(|value| telling(value));
         found.iter().filter(|index| beside().all(|value| explained(index, value))).copied().collect()

@@ -10,7 +10,8 @@ use weir_pools::{Answer, Instance, Status, Weights};
 use super::*;
 use crate::config::{Place, Source as ConfigSource, Template};
 
-const GOOD: &str = "backend web\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
+const GOOD: &str =
+    "backend web\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
 const OTHER: &str = "backend web\n  balance leastconn\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
 /// Renders, and HAProxy refuses it.
 const REFUSED: &str = "backend web\n  BROKEN\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
@@ -159,7 +160,10 @@ impl World {
         let confirmed = &self.pool_loop.confirmed;
         for (backend, servers) in before {
             let now = after.get(&backend).map_or(0, BTreeSet::len);
-            assert!(servers.is_empty() || now > 0 || confirmed.contains(&backend), "{backend} emptied by {text:?}");
+            assert!(
+                servers.is_empty() || now > 0 || confirmed.contains(&backend),
+                "{backend} emptied by {text:?}"
+            );
         }
     }
 

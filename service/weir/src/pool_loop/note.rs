@@ -1,0 +1,86 @@
+//! What a turn found, noted for the status and the records.
+
+use std::collections::BTreeSet;
+
+use super::PoolLoop;
+use super::output::Note;
+use super::wanted::{Outcome, Wanted};
+use crate::journal::Record;
+use crate::status::LeftOut;
+
+impl PoolLoop {
+    /// Records what the turn found, and keeps it for the status.
+    pub(super) fn note(&mut self, wanted: &Wanted) {
+        self.reads.clone_from(&wanted.reads);
+        for (index, outcome) in wanted.outcomes.iter().enumerate() {
+            self.note_output(index, outcome);
+        }
+        self.note_pools(wanted);
+        self.note_left_out(&wanted.left_out);
+    }
+
+    pub(super) fn note_output(&mut self, index: usize, outcome: &Outcome) {
+        let output = &mut self.outputs[index];
+        let note = match outcome {
+            Outcome::Text { text, .. } if output.in_force.as_ref() == Some(text) => Note::InForce,
+            Outcome::Text { .. } => Note::Held,
+            Outcome::Waiting(queries) => Note::Waiting(queries.iter().map(ToString::to_string).collect()),
+            Outcome::Failed(error) => Note::Failed(error.clone()),
+            Outcome::NoSource => Note::Failed("no source can be used".into()),
+        };
+        let news = output.note != note;
+        output.note = note.clone();
+        if let Note::Failed(error) = note
+            && news
+            && !matches!(outcome, Outcome::NoSource)
+        {
+            let template = output.config.name();
+            self.record(Record::SourceFailed { template, error });
+        }
+    }
+
+    pub(super) fn note_pools(&mut self, wanted: &Wanted) {
+        let haproxy = self.name.clone();
+        for backend in &wanted.released {
+            let why = "instances came back".into();
+            self.record(Record::Released { haproxy: haproxy.clone(), backend: backend.clone(), why });
+        }
+        let held = self.guard.held().filter(|(backend, _)| wanted.held.contains(*backend));
+        let kept: Vec<Record> = held
+            .map(|(backend, held)| {
+                let servers = held.kept().map(weir_pools::Instance::server).collect();
+                Record::Kept { haproxy: haproxy.clone(), backend: backend.to_owned(), servers }
+            })
+            .collect();
+        if !kept.is_empty() || !wanted.released.is_empty() {
+            self.remember();
+        }
+        for record in kept {
+            self.record(record);
+        }
+    }
+
+    pub(super) fn note_left_out(&mut self, now: &BTreeSet<LeftOut>) {
+        let before = std::mem::replace(&mut self.left_out, now.clone());
+        let same = |a: &LeftOut, b: &LeftOut| {
+            (&a.service, &a.instance, &a.node) == (&b.service, &b.instance, &b.node)
+        };
+        for left in now.iter().filter(|left| !before.iter().any(|other| same(left, other))) {
+            self.record(Record::LeftOut {
+                haproxy: self.name.clone(),
+                service: left.service.clone(),
+                instance: left.instance.clone(),
+                node: left.node.clone(),
+                reason: format!("{}: {}", left.place, left.reason),
+            });
+        }
+        for left in before.iter().filter(|left| !now.iter().any(|other| same(left, other))) {
+            self.record(Record::LeftOutEnded {
+                haproxy: self.name.clone(),
+                service: left.service.clone(),
+                instance: left.instance.clone(),
+                node: left.node.clone(),
+            });
+        }
+    }
+}

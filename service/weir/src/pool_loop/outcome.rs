@@ -1,0 +1,149 @@
+//! How a change or a reload ended, and what follows from it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::{
+    Done, DoneResult, Effect, InFlight, PoolLoop, REFUSED_AGAIN, RefusedTexts, ReloadResult, report,
+};
+use crate::journal::{ChangeResult, Record};
+use crate::status::HaproxyState;
+
+impl PoolLoop {
+    pub(super) fn done(&mut self, now: Instant, done: Done) {
+        let Some(flight) = self.in_flight.take() else { return };
+        let took = flight.since.elapsed().max(done.took);
+        match done.result {
+            DoneResult::Refused(problem) => self.refused(now, flight, problem, took),
+            DoneResult::Failed(problem) => self.failed(now, &flight, problem, took),
+            DoneResult::Swapped(reload) => self.swapped(now, flight, reload, took),
+            DoneResult::Reloaded(reload) => {
+                let reason = self.reload.reason.clone().unwrap_or_default();
+                self.after_reload(now, reload, &reason);
+            }
+        }
+    }
+
+    pub(super) fn refused(&mut self, now: Instant, flight: InFlight, problem: String, took: Duration) {
+        let Some(change) = flight.change else { return };
+        self.last_change = Some(report::last_change(&change.reason, took, "refused", Some(problem.clone())));
+        if flight.edits.is_empty() || flight.edits.iter().all(|index| self.outputs[*index].good.is_none()) {
+            self.record(Record::Refused { haproxy: self.name.clone(), error: problem.clone() });
+            let again = now + REFUSED_AGAIN;
+            self.refused = Some(RefusedTexts { files: change.files, problem, again });
+        } else {
+            self.refuse_edits(now, &problem);
+        }
+        self.answer(&Err("HAProxy refuses the configuration; see the log and `weir status`".into()));
+    }
+
+    pub(super) fn failed(&mut self, now: Instant, flight: &InFlight, problem: String, took: Duration) {
+        self.write_after = Some(now + self.write.next());
+        let reason = flight.change.as_ref().map_or("", |change| change.reason.as_str());
+        self.last_change = Some(report::last_change(reason, took, "failed", Some(problem.clone())));
+        self.record(Record::Refused { haproxy: self.name.clone(), error: problem });
+    }
+
+    pub(super) fn swapped(&mut self, now: Instant, flight: InFlight, reload: ReloadResult, took: Duration) {
+        let Some(change) = flight.change else { return };
+        self.write.reset();
+        let files: Vec<String> = change
+            .files
+            .iter()
+            .map(|(index, _)| self.outputs[*index].config.destination.display().to_string())
+            .collect();
+        for (index, text) in change.files {
+            self.outputs[index].in_force = Some(text);
+        }
+        for (index, pools) in flight.pools {
+            self.outputs[index].pools = pools;
+        }
+        self.accept_edits(&flight.edits);
+        self.last_good = self.offered.clone();
+        self.effects.push(Effect::RememberCatalogue(self.last_good.clone()));
+        self.forget_confirmed();
+        let result = self.after_reload(now, reload, &change.reason);
+        self.last_change = Some(report::last_change(&change.reason, took, report::word(result), None));
+        let took_ms = report::millis(took);
+        self.record(Record::Changed {
+            haproxy: self.name.clone(),
+            reason: change.reason,
+            files,
+            result,
+            took_ms,
+        });
+    }
+
+    pub(super) fn accept_edits(&mut self, edits: &BTreeSet<usize>) {
+        for index in edits {
+            if self.outputs[*index].accept() {
+                let template = self.outputs[*index].config.name();
+                self.record(Record::SourceAccepted { template });
+            }
+        }
+        for output in self.outputs.iter_mut().filter(|output| output.good.is_none()) {
+            output.accept();
+        }
+        self.remember();
+    }
+
+    /// A confirmation is for once: it ends when the pool has servers again, or has become empty.
+    pub(super) fn forget_confirmed(&mut self) {
+        let outputs = &self.outputs;
+        let servers =
+            |backend: &String| outputs.iter().any(|o| o.pools.get(backend).is_some_and(|p| !p.is_empty()));
+        self.confirmed.retain(|backend| servers(backend));
+    }
+
+    pub(super) fn after_reload(&mut self, now: Instant, reload: ReloadResult, reason: &str) -> ChangeResult {
+        match reload {
+            ReloadResult::Ok { pid, took } => {
+                self.reloads += 1;
+                self.last_reload = Some(report::last_reload(took, None));
+                let took_ms = report::millis(took);
+                let (haproxy, reason) = (self.name.clone(), reason.to_owned());
+                self.record(Record::Reloaded { haproxy, reason, pid, took_ms });
+                self.seen.pid = pid.or(self.seen.pid);
+                self.seen.uptime = Duration::ZERO;
+                self.reloaded();
+                ChangeResult::Reloaded
+            }
+            ReloadResult::Failed(error) => {
+                let wait = self.reload.backoff.next();
+                self.reload.after = Some(now + wait);
+                self.reload.reason = Some(reason.to_owned());
+                self.last_reload = Some(report::last_reload(Duration::ZERO, Some(error.clone())));
+                self.answer(&Err(error.clone()));
+                let again_in_ms = report::millis(wait);
+                self.record(Record::ReloadFailed { haproxy: self.name.clone(), error, again_in_ms });
+                ChangeResult::ReloadPending
+            }
+            ReloadResult::NotRunning => {
+                self.reload.reason = Some(reason.to_owned());
+                self.reload.swapped = Some(report::seconds_now());
+                // Until it is seen again.
+                self.seen.state = Some(HaproxyState::NotRunning);
+                self.answer(&Err("HAProxy does not run; it will read the files when it starts".into()));
+                ChangeResult::Written
+            }
+            ReloadResult::NotNeeded => ChangeResult::Written,
+        }
+    }
+
+    /// HAProxy runs the files as they are.
+    pub(super) fn reloaded(&mut self) {
+        self.reload.reason = None;
+        self.reload.swapped = None;
+        self.reload.after = None;
+        self.reload.backoff.reset();
+        self.held_since = None;
+        self.effects.push(Effect::ReloadDone);
+        self.answer(&Ok("reloaded".into()));
+    }
+
+    pub(super) fn answer(&mut self, result: &Result<String, String>) {
+        for reply in self.replies.drain(..) {
+            let _ = reply.send(result.clone());
+        }
+    }
+}

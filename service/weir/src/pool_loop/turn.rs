@@ -1,0 +1,235 @@
+//! One turn: what is wanted, what differs, and whether it may be put in force now.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_pools::Catalogue;
+use weir_pools::guard::Pools;
+use weir_pools::places::OutputKind;
+
+use super::output::{Note, Output};
+use super::wanted::{Choice, Inputs, Outcome, Wanted};
+use super::{Change, Effect, InFlight, PoolLoop, TEACHING, servers};
+use crate::journal::Record;
+use crate::status::HaproxyState;
+
+impl PoolLoop {
+    /// Begins the next step, if one is due and nothing is in flight.
+    pub(super) fn next_step(&mut self, now: Instant) {
+        if self.in_flight.is_some() || self.stopping {
+            return;
+        }
+        for output in &mut self.outputs {
+            output.try_again(now);
+        }
+        let wanted = self.want();
+        self.note(&wanted);
+        if !wanted.untraceable.is_empty() {
+            return self.hold_back(now, &wanted);
+        }
+        self.held_back = None;
+        let files = self.news(&wanted);
+        if files.is_empty() {
+            self.refused = None;
+            self.changed_at = None;
+            self.held_since = None;
+            return self.reload_if_due(now);
+        }
+        self.changed_at.get_or_insert(now);
+        if self.may_write(now, &files) {
+            self.apply(now, files, wanted);
+        }
+    }
+
+    pub(super) fn want(&mut self) -> Wanted {
+        self.release_where_zero_is_meant();
+        let choices: Vec<Choice<'_>> = self.outputs.iter().map(choice).collect();
+        let (haproxy, confirmed, zero) = (&self.haproxy, &self.confirmed, &self.zero);
+        let may_be_empty = |backend: &str| {
+            confirmed.contains(backend)
+                || zero.contains(backend)
+                || haproxy.as_ref().is_some_and(|haproxy| haproxy.may_be_empty(backend))
+        };
+        let inputs = Inputs {
+            choices: &choices,
+            catalogue: &self.catalogue,
+            last_good: &self.last_good,
+            environment: &self.environment,
+            may_be_empty: &may_be_empty,
+        };
+        self.renderer.want(&inputs, &mut self.guard)
+    }
+
+    pub(super) fn release_where_zero_is_meant(&mut self) {
+        let meant: Vec<String> = self
+            .guard
+            .held()
+            .map(|(backend, _)| backend.to_owned())
+            .filter(|backend| self.zero.contains(backend))
+            .collect();
+        for backend in meant {
+            self.guard.release(&backend);
+            let why = "Nomad wants no instance of it".into();
+            self.record(Record::Released { haproxy: self.name.clone(), backend, why });
+        }
+    }
+
+    /// No text may be put in force. Where an edit is the cause, the last good source goes on.
+    pub(super) fn hold_back(&mut self, now: Instant, wanted: &Wanted) {
+        let backends: Vec<String> = wanted.untraceable.iter().cloned().collect();
+        let problem = format!("backend {} would become empty", backends.join(", "));
+        if self.outputs.iter().any(Output::uses_edit) {
+            self.refuse_edits(now, &problem);
+            return self.next_step(now);
+        }
+        if self.held_back.as_ref() != Some(&problem) {
+            self.record(Record::HeldBack { haproxy: self.name.clone(), backends });
+            self.held_back = Some(problem);
+        }
+        self.reload_if_due(now);
+    }
+
+    pub(super) fn refuse_edits(&mut self, now: Instant, problem: &str) {
+        for index in 0..self.outputs.len() {
+            if self.outputs[index].uses_edit() {
+                self.outputs[index].refuse(now, problem);
+                let template = self.outputs[index].config.name();
+                self.record(Record::SourceFailed { template, error: problem.to_owned() });
+            }
+        }
+    }
+
+    /// The outputs whose text is not the one in force, maps and lists first.
+    pub(super) fn news(&self, wanted: &Wanted) -> Vec<(usize, Arc<str>)> {
+        // HAProxy cannot be validated while one of its files was never there: all come together at first.
+        let absent = |index: &usize| {
+            let missing = self.outputs[*index].in_force.is_none();
+            missing && !matches!(wanted.outcomes[*index], Outcome::Text { .. })
+        };
+        if self.haproxy.is_some() && (0..self.outputs.len()).any(|index| absent(&index)) {
+            return Vec::new();
+        }
+        let mut files: Vec<(usize, Arc<str>)> = Vec::new();
+        for (index, outcome) in wanted.outcomes.iter().enumerate() {
+            if let Outcome::Text { text, .. } = outcome
+                && self.outputs[index].in_force.as_ref() != Some(text)
+            {
+                files.push((index, text.clone()));
+            }
+        }
+        files.sort_by_key(|(index, _)| self.outputs[*index].kind == OutputKind::Haproxy);
+        files
+    }
+
+    pub(super) fn may_write(&mut self, now: Instant, files: &[(usize, Arc<str>)]) -> bool {
+        if self.write_after.is_some_and(|after| after > now) {
+            return false;
+        }
+        self.write_after = None;
+        if self.refused.as_ref().is_some_and(|refused| refused.files == files && refused.again > now) {
+            return false;
+        }
+        self.refused = None;
+        self.reload_may_run(now)
+    }
+
+    /// A reload waits while too many old workers live, or stick tables are being taught; not for ever.
+    pub(super) fn reload_may_run(&mut self, now: Instant) -> bool {
+        let Some(haproxy) = &self.haproxy else { return true };
+        let crowded = self.seen.old_workers.is_some_and(|old| old > haproxy.max_old_workers);
+        let teaching = self.seen.forgets_young
+            && self.seen.uptime < TEACHING
+            && self
+                .outputs
+                .iter()
+                .filter_map(|output| output.in_force.as_ref())
+                .any(|text| servers::has_peers(text));
+        if !crowded && !teaching {
+            self.held_since = None;
+            return true;
+        }
+        let since = *self.held_since.get_or_insert(now);
+        now >= since + haproxy.reload_wait
+    }
+
+    pub(super) fn apply(&mut self, now: Instant, files: Vec<(usize, Arc<str>)>, wanted: Wanted) {
+        let reason = self.reason(&files, &wanted);
+        let edits =
+            files.iter().map(|(index, _)| *index).filter(|index| self.outputs[*index].uses_edit()).collect();
+        let mut outcomes: Vec<Option<Pools>> = wanted.outcomes.into_iter().map(pools).collect();
+        let pools = files.iter().filter_map(|(index, _)| Some((*index, outcomes[*index].take()?))).collect();
+        self.offered = wanted.effective;
+        let change = Change { files, reason };
+        self.effects.push(Effect::Apply(change.clone()));
+        let since = self.changed_at.take().unwrap_or(now);
+        self.in_flight = Some(InFlight { change: Some(change), pools, edits, since });
+    }
+
+    /// Why the files change: servers that come and go, an edited template, or the files themselves.
+    pub(super) fn reason(&self, files: &[(usize, Arc<str>)], wanted: &Wanted) -> String {
+        let mut reasons = Vec::new();
+        for (index, _) in files {
+            let output = &self.outputs[*index];
+            if output.uses_edit() && output.good.is_some() {
+                reasons.push(format!("{} edited", output.config.name()));
+            }
+            if let Outcome::Text { pools, .. } = &wanted.outcomes[*index] {
+                reasons.push(servers::difference(&output.pools, pools));
+            }
+        }
+        reasons.retain(|reason| !reason.is_empty());
+        if reasons.is_empty() { "other text".into() } else { reasons.join(", ") }
+    }
+
+    pub(super) fn reload_if_due(&mut self, now: Instant) {
+        // Sources that render to the text in force have proven themselves.
+        self.accept_quietly();
+        let running =
+            self.seen.state == Some(HaproxyState::Running) || self.seen.state == Some(HaproxyState::Unknown);
+        let waiting = self.reload.after.is_some_and(|after| after > now);
+        let Some(reason) = self.reload.reason.clone() else { return };
+        if !running || waiting || !self.reload_may_run(now) {
+            return;
+        }
+        self.effects.push(Effect::Reload { reason });
+        self.in_flight =
+            Some(InFlight { change: None, pools: Vec::new(), edits: BTreeSet::new(), since: now });
+    }
+
+    pub(super) fn accept_quietly(&mut self) {
+        let mut accepted = false;
+        for output in &mut self.outputs {
+            if output.uses_edit() && output.note == Note::InForce {
+                accepted |= output.accept();
+            }
+        }
+        if accepted {
+            self.last_good = self.catalogue_in_force();
+            self.remember();
+            self.effects.push(Effect::RememberCatalogue(self.last_good.clone()));
+        }
+    }
+
+    /// The catalogue that renders what is in force when nothing had to be written.
+    pub(super) fn catalogue_in_force(&self) -> Arc<Catalogue> {
+        if self.guard.is_idle() { self.catalogue.clone() } else { self.last_good.clone() }
+    }
+}
+
+fn choice(output: &Output) -> Choice<'_> {
+    Choice {
+        destination: &output.config.destination,
+        kind: output.kind,
+        template: output.source().map(|source| &source.template),
+        edited: output.uses_edit() || output.good.is_none(),
+        in_force: &output.pools,
+    }
+}
+
+fn pools(outcome: Outcome) -> Option<Pools> {
+    match outcome {
+        Outcome::Text { pools, .. } => Some(pools),
+        Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => None,
+    }
+}
