@@ -438,3 +438,6 @@ fn meta(decision: &Decision) -> Map<String, Value> {
     meta.insert("weir.clamps".into(), serde_json::to_value(&decision.clamps).unwrap_or_default());
     meta
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! The loop without its runner: when it looks, when it asks, and when it must not.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use weir_pools::{Answer, Catalogue, Instance, Query, Status, Weights};
+use weir_scaling::{BackendSample, Process, Sample, ServerSample, ServerState};
+
+use super::*;
+
+const ALLOCATIONS: [&str; 2] =
+    ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"];
+
+struct World {
+    scale_loop: ScaleLoop,
+    now: Instant,
+    time: SystemTime,
+    index: u64,
+    count: u64,
+    sessions: u64,
+    records: Vec<Record>,
+}
+
+impl World {
+    /// A leader over one job of two instances with five slots each.
+    fn leading() -> Self {
+        let mut world = Self {
+            scale_loop: ScaleLoop::default(),
+            now: Instant::now(),
+            time: SystemTime::now(),
+            index: 40,
+            count: 2,
+            sessions: 1,
+            records: Vec::new(),
+        };
+        world.policies(Reach::Ok);
+        world.event(Event::Catalogue(Arc::new(catalogue())));
+        world.leads_for(Duration::from_hours(1));
+        world
+    }
+
+    fn policies(&mut self, reach: Reach) {
+        let policy = json!({"cooldown": "10s", "check": [{"load": [{"strategy": [{"concurrency": [{}]}]}]}]});
+        let raw = RawPolicy {
+            id: "p".into(),
+            namespace: "default".into(),
+            job: "web".into(),
+            group: "app".into(),
+            min: 2,
+            max: 20,
+            enabled: true,
+            modify_index: 7,
+            policy,
+        };
+        let policies = Policies { reach, policies: BTreeMap::from([("p".into(), raw)]) };
+        self.event(Event::Policies(Arc::new(policies)));
+    }
+
+    fn leads_for(&mut self, time: Duration) {
+        let until = (self.now + time).into();
+        self.event(Event::Leadership(Leadership::Leading { session: "s".into(), until }));
+    }
+
+    /// One second with a sample. Returns what the loop asked for, looks answered.
+    fn second(&mut self) -> Vec<Box<ScaleRequest>> {
+        self.now += Duration::from_secs(1);
+        self.time += Duration::from_secs(1);
+        let sample = self.sample();
+        self.event(Event::Sampled(Reading { at: self.time, samples: vec![sample], missing: Vec::new() }))
+    }
+
+    fn seconds(&mut self, seconds: usize) -> Vec<Box<ScaleRequest>> {
+        (0..seconds).flat_map(|_| self.second()).collect()
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Box<ScaleRequest>> {
+        let mut events = vec![event];
+        let mut asked = Vec::new();
+        while let Some(event) = events.pop() {
+            for effect in self.scale_loop.handle(self.now, self.time, event) {
+                match effect {
+                    Effect::Look(job) => events.push(Event::Looked { job, look: Ok(self.look()) }),
+                    Effect::Scale { request, .. } => asked.push(request),
+                    Effect::Record(record) => self.records.push(record),
+                }
+            }
+        }
+        asked
+    }
+
+    fn answer(&mut self, request: Box<ScaleRequest>, result: Result<(), Error>) -> Vec<Box<ScaleRequest>> {
+        self.event(Event::Scaled { policy: "p".into(), request, from: self.count, result })
+    }
+
+    fn look(&self) -> Look {
+        let allocation = |id: &str| Allocation {
+            id: id.into(),
+            name: "web.app[0]".into(),
+            index: Some(0),
+            namespace: "default".into(),
+            job: "web".into(),
+            group: "app".into(),
+            client_status: "running".into(),
+            desired_status: "run".into(),
+            create_time: self.time,
+            deployment_healthy: None,
+        };
+        let group =
+            GroupScale { desired: self.count, placed: self.count, running: self.count, events: Vec::new() };
+        Look {
+            job: Job {
+                id: "web".into(),
+                job_modify_index: self.index,
+                status: "running".into(),
+                stop: false,
+                kind: "service".into(),
+                groups: BTreeMap::from([("app".into(), self.count)]),
+            },
+            scale: JobScale { stopped: false, groups: BTreeMap::from([("app".into(), group)]) },
+            allocations: ALLOCATIONS.into_iter().map(allocation).collect(),
+        }
+    }
+
+    fn sample(&self) -> Sample {
+        let server = |port: u16| ServerSample {
+            name: format!("127.0.0.1:{port}"),
+            address: Some(([127, 0, 0, 1], port).into()),
+            state: ServerState::Up,
+            sessions: self.sessions / 2,
+            queue: 0,
+            maxconn: Some(5),
+            total: 0,
+            backup: false,
+        };
+        let backend = BackendSample {
+            name: "web".into(),
+            sessions: self.sessions,
+            queue: 0,
+            requests: 0,
+            errors: 0,
+            servers: vec![server(1001), server(1002)],
+        };
+        let process = Process { pid: 1, started: 1 };
+        Sample { at: self.time, process, leaving: false, backends: vec![backend] }
+    }
+}
+
+fn catalogue() -> Catalogue {
+    let instance = |(number, id): (u16, &str)| Instance {
+        id: format!("_nomad-task-{id}-group-app-web-http"),
+        name: "web".into(),
+        address: "127.0.0.1".into(),
+        port: 1001 + number,
+        tags: vec![],
+        service_meta: BTreeMap::new(),
+        service_tagged_addresses: BTreeMap::new(),
+        weights: Weights::default(),
+        node: "n1".into(),
+        node_id: String::new(),
+        node_address: "127.0.0.1".into(),
+        node_meta: BTreeMap::new(),
+        node_tagged_addresses: BTreeMap::new(),
+        datacenter: "dc1".into(),
+        status: Status::Passing,
+        checks: vec![],
+    };
+    let instances: Vec<Instance> = (0..).zip(ALLOCATIONS).map(instance).collect();
+    let query = Query::Service { name: "web".into(), datacenter: None };
+    Catalogue::from_iter([(query, Answer::Instances(instances.into()))])
+}
+
+fn blocked() -> Error {
+    Error::DeploymentActive { what: "web".into() }
+}
+
+#[test]
+fn a_rise_is_asked_for_once_and_fenced_with_the_index_it_was_decided_from() {
+    let mut world = World::leading();
+    assert!(world.seconds(5).is_empty());
+    world.sessions = 20;
+    world.index = 41;
+    let asked = world.seconds(6);
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    // 20 in the system on slots of 5 that should be 0.8 busy; the first seconds still average with the calm before.
+    assert!((3..=5).contains(&asked[0].count), "{asked:?}");
+    assert_eq!(asked[0].job_modify_index, 41);
+    assert!(asked[0].message.contains("load") && !asked[0].meta.is_empty());
+}
+
+#[test]
+fn after_an_answer_the_job_is_read_again_before_anything_else_is_asked() {
+    let mut world = World::leading();
+    world.sessions = 20;
+    let request = world.seconds(6).remove(0);
+    world.count = request.count;
+    world.index = 50;
+    assert!(world.answer(request, Ok(())).is_empty());
+    let scaled = |record: &&Record| matches!(record, Record::Scaled { .. });
+    assert_eq!(world.records.iter().filter(scaled).count(), 1);
+    for request in world.seconds(5) {
+        assert_eq!(request.job_modify_index, 50);
+    }
+}
+
+#[test]
+fn a_deployment_under_way_is_waited_for_and_recorded_once() {
+    let mut world = World::leading();
+    world.sessions = 20;
+    world.seconds(4);
+    let mut request =
+        world.scale_loop.policies["p"].last.as_ref().map(|decision| Box::new(request(decision))).unwrap();
+    for _ in 0..5 {
+        assert!(world.answer(request, Err(blocked())).is_empty(), "asked again at once");
+        request = world.seconds(3).remove(0);
+    }
+    let refused = world.records.iter().filter(|record| matches!(record, Record::ScaleFailed { .. })).count();
+    assert!(refused <= 2, "{:?}", world.records);
+}
+
+#[test]
+fn a_conflict_is_decided_again_from_a_new_reading() {
+    let mut world = World::leading();
+    world.sessions = 20;
+    let request = world.seconds(6).remove(0);
+    world.index = 99;
+    let conflict = Error::IndexConflict { what: "web".into(), expected: 40, found: 99 };
+    let again = world.answer(request, Err(conflict));
+    let again = if again.is_empty() { world.seconds(2) } else { again };
+    assert_eq!(again[0].job_modify_index, 99);
+}
+
+#[test]
+fn who_does_not_lead_or_no_longer_leads_asks_for_nothing() {
+    let mut world = World::leading();
+    world.event(Event::Leadership(Leadership::Following { holder: None }));
+    world.sessions = 20;
+    assert!(world.seconds(10).is_empty());
+    // A lease that ran out without news from the lock is over all the same.
+    world.leads_for(Duration::from_millis(500));
+    assert!(world.seconds(10).is_empty());
+    world.leads_for(Duration::from_hours(1));
+    assert_eq!(world.seconds(1).len(), 1);
+}
+
+#[test]
+fn while_nomad_is_away_or_haproxy_is_not_read_nothing_is_asked() {
+    let mut world = World::leading();
+    world.sessions = 20;
+    let away = Reach::Unreachable { since: world.time, error: "refused".into() };
+    world.policies(away);
+    assert!(world.seconds(10).is_empty());
+    world.policies(Reach::Ok);
+    let missing = Reading { at: world.time, samples: Vec::new(), missing: vec!["HAProxy: no answer".into()] };
+    world.now += Duration::from_secs(20);
+    world.time += Duration::from_secs(20);
+    assert!(world.event(Event::Sampled(missing)).is_empty());
+    let decision = world.scale_loop.policies["p"].last.as_ref().unwrap();
+    assert_eq!((decision.action, decision.to), (Action::Hold, 2), "{}", decision.reason);
+}
