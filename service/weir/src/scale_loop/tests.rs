@@ -62,25 +62,25 @@ impl World {
     }
 
     /// One second with a sample. Returns what the loop asked for, looks answered.
-    fn second(&mut self) -> Vec<Box<ScaleRequest>> {
+    fn second(&mut self) -> Vec<ScaleRequest> {
         self.now += Duration::from_secs(1);
         self.time += Duration::from_secs(1);
         let sample = self.sample();
         self.event(Event::Sampled(Reading { at: self.time, samples: vec![sample], missing: Vec::new() }))
     }
 
-    fn seconds(&mut self, seconds: usize) -> Vec<Box<ScaleRequest>> {
+    fn seconds(&mut self, seconds: usize) -> Vec<ScaleRequest> {
         (0..seconds).flat_map(|_| self.second()).collect()
     }
 
-    fn event(&mut self, event: Event) -> Vec<Box<ScaleRequest>> {
+    fn event(&mut self, event: Event) -> Vec<ScaleRequest> {
         let mut events = vec![event];
         let mut asked = Vec::new();
         while let Some(event) = events.pop() {
             for effect in self.scale_loop.handle(self.now, self.time, event) {
                 match effect {
                     Effect::Look(job) => events.push(Event::Looked { job, look: Ok(self.look()) }),
-                    Effect::Scale { request, .. } => asked.push(request),
+                    Effect::Scale { request, .. } => asked.push(*request),
                     Effect::Record(record) => self.records.push(record),
                 }
             }
@@ -88,8 +88,8 @@ impl World {
         asked
     }
 
-    fn answer(&mut self, request: Box<ScaleRequest>, result: Result<(), Error>) -> Vec<Box<ScaleRequest>> {
-        self.event(Event::Scaled { policy: "p".into(), request, from: self.count, result })
+    fn answer(&mut self, request: ScaleRequest, result: Result<(), Error>) -> Vec<ScaleRequest> {
+        self.event(Event::Scaled { policy: "p".into(), request: Box::new(request), from: self.count, result })
     }
 
     fn look(&self) -> Look {
@@ -207,8 +207,7 @@ fn a_deployment_under_way_is_waited_for_and_recorded_once() {
     let mut world = World::leading();
     world.sessions = 20;
     world.seconds(4);
-    let mut request =
-        world.scale_loop.policies["p"].last.as_ref().map(|decision| Box::new(request(decision))).unwrap();
+    let mut request = world.scale_loop.policies["p"].last.as_ref().map(request).unwrap();
     for _ in 0..5 {
         assert!(world.answer(request, Err(blocked())).is_empty(), "asked again at once");
         request = world.seconds(3).remove(0);
