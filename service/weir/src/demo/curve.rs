@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_devcluster::load::Rate;
 
-/// Requests per second when little is asked for: 5 at work, well within two instances.
-pub(super) const LOW: f64 = 50.0;
+/// Requests per second when little is asked for: 4 at work, well within two instances.
+pub(super) const LOW: f64 = 40.0;
 /// At the height: 25 at work, some seven instances at 80 %. Two cores carry it beside everything else.
 pub(super) const HIGH: f64 = 250.0;
 /// One rise and fall, where nothing else is said.

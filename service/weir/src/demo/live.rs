@@ -81,7 +81,6 @@ pub(super) struct Show {
     status: Option<Status>,
     silent: u32,
     looks: u64,
-    sent_before: u64,
 }
 
 impl Show {
@@ -98,7 +97,6 @@ impl Show {
             status: None,
             silent: 0,
             looks: 0,
-            sent_before: 0,
         }
     }
 
@@ -184,7 +182,6 @@ impl Show {
             }
         }
         self.looks += 1;
-        self.sent_before = report.sent;
     }
 
     fn moment<'a>(&self, stage: &Stage, report: &'a LoadReport) -> Moment<'a> {
@@ -194,7 +191,6 @@ impl Show {
             elapsed: self.began.elapsed(),
             length: self.plan.ends().map(|end| end.saturating_duration_since(self.began)),
             rate: self.load.rate_now(),
-            arrived: report.sent.saturating_sub(self.sent_before),
             report,
             work: decision.and_then(view::work),
             pool: pool.map_or(0, |pool| pool.now),

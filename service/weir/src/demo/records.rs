@@ -64,7 +64,7 @@ impl Event {
     pub(super) fn text(&self) -> Option<String> {
         Some(match self {
             Self::Changed { reason, result, took_ms } if result == "reloaded" => {
-                format!("HAProxy  {reason}: reloaded, in force in {took_ms} ms")
+                format!("HAProxy  reloaded, in force in {took_ms} ms: {reason}")
             }
             // Before HAProxy was started.
             Self::Changed { result, .. } if result == "written" => return None,
@@ -123,7 +123,7 @@ mod tests {
         let (haproxy, reason) = (String::new(), "web +a:1".to_owned());
         let result = ChangeResult::Reloaded;
         let changed = Record::Changed { haproxy, reason, files: vec!["f".into()], result, took_ms: 80 };
-        assert_eq!(told(changed).unwrap(), "HAProxy  web +a:1: reloaded, in force in 80 ms");
+        assert_eq!(told(changed).unwrap(), "HAProxy  reloaded, in force in 80 ms: web +a:1");
         let [namespace, job, group] = ["default", "web", "app"].map(str::to_owned);
         let reason = "weir: up from 2 to 5: check \"load\": work of 16.0".to_owned();
         let scaled = Record::Scaled { namespace, job, group, from: 2, to: 5, reason };

@@ -60,7 +60,7 @@ impl Stage {
         let passing = async || following::passing(&self.client, consul).await == Some(BOUNDS.0 as usize);
         until("the first instances pass their checks", passing).await?;
         self.site.write(consul, nomad, SLOTS)?;
-        self.weir = Some(Process::start("weir", &mut self.site.weir()?, &self.site.path("weir.log"))?);
+        self.weir = Some(Process::start("`weir run`", &mut self.site.weir()?, &self.site.path("weir.log"))?);
         self.wait("weir writes haproxy.cfg", |_| true).await?;
         let log = self.site.path("haproxy.log");
         self.haproxy = Some(Process::start("HAProxy", &mut self.site.haproxy(), &log)?);

@@ -86,7 +86,7 @@ impl Summary {
         let followed = match (self.expected.grown, self.expected.back) {
             (true, true) => ", and the pool went up and came back with the load",
             (true, false) => ", and the pool went up with the load",
-            _ => "; it was too short to see the pool follow",
+            _ => "; it was too short to judge how the pool follows",
         };
         format!("Every request was answered{followed}.")
     }

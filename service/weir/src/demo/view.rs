@@ -27,8 +27,6 @@ pub(super) struct Moment<'a> {
     pub(super) length: Option<Duration>,
     /// Requests a second, as planned.
     pub(super) rate: f64,
-    /// Requests since the last look, a second ago.
-    pub(super) arrived: u64,
     pub(super) report: &'a LoadReport,
     /// Work in the system, as weir sees it.
     pub(super) work: Option<f64>,
@@ -58,7 +56,7 @@ pub(super) fn frame(now: &Moment<'_>, told: &VecDeque<String>) -> Vec<String> {
     let mut lines = vec![
         format!("{BOLD}weir demo{PLAIN}  {}{of}   {DIM}Ctrl-C ends it{PLAIN}", clock(now.elapsed)),
         String::new(),
-        row("load", &format!("{}  {} requests/s", bar(now.rate / HIGH), now.arrived)),
+        row("load", &format!("{}  {:.0} requests/s", bar(now.rate / HIGH), now.rate)),
         row("work", &work_text(now)),
         row("instances", &instances(now)),
         row("reloads", &format!("{}{}", now.reloads, in_force(now))),
@@ -137,7 +135,6 @@ mod tests {
             elapsed: Duration::from_secs(23),
             length: Some(Duration::from_mins(1)),
             rate: 125.0,
-            arrived: 120,
             report,
             work: Some(16.4),
             pool: 3,

@@ -179,6 +179,10 @@ impl PoolLoop {
             }
         }
         reasons.retain(|reason| !reason.is_empty());
+        let first = files.iter().all(|(index, _)| self.outputs[*index].in_force.is_none());
+        if first && reasons.is_empty() {
+            return "first render".into();
+        }
         if reasons.is_empty() { "other text".into() } else { reasons.join(", ") }
     }
 

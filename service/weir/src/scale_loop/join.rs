@@ -22,6 +22,18 @@ pub(crate) fn allocation(instance_id: &str) -> Option<&str> {
     hex(id).then_some(id)
 }
 
+/// What follows `group-` in the ID of one of the allocation's instances, beginning with the group's name; nothing
+/// for a service of a task.
+pub(crate) fn group_of(catalogue: &Catalogue, allocation_id: &str) -> Option<String> {
+    let lists = catalogue.iter().filter_map(|(_, answer)| match answer {
+        Answer::Instances(instances) => Some(instances),
+        Answer::Services(_) | Answer::Value(_) | Answer::Pairs(_) => None,
+    });
+    let mut ids = lists.flat_map(|instances| instances.iter()).map(|instance| instance.id.as_str());
+    let rest = ids.find_map(|id| id.strip_prefix(PREFIX)?.strip_prefix(allocation_id))?;
+    rest.strip_prefix("-group-").map(str::to_owned)
+}
+
 /// All addresses by allocation.
 pub(crate) fn addresses(catalogue: &Catalogue) -> Addresses {
     let mut addresses = Addresses::new();

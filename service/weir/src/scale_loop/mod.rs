@@ -119,8 +119,11 @@ struct Tracked {
 #[derive(Debug, Default)]
 struct KnownJob {
     look: Option<Look>,
+    /// When that was; nothing while it is known to be out of date.
     looked: Option<Instant>,
     in_flight: bool,
+    /// What is on its way was asked for before the job was found to be out of date.
+    outdated: bool,
 }
 
 impl Default for ScaleLoop {
@@ -143,7 +146,7 @@ impl ScaleLoop {
         match event {
             Event::Policies(policies) => self.take_policies(&policies),
             Event::Leadership(leadership) => self.leadership = leadership,
-            Event::Catalogue(catalogue) => self.addresses = join::addresses(&catalogue),
+            Event::Catalogue(catalogue) => self.take_catalogue(now, &catalogue),
             Event::Sampled(reading) => self.sampled(now, time, &reading),
             Event::Looked { job, look } => self.looked(now, time, &job, look),
             Event::Scaled { policy, request, from, result } => {
@@ -200,6 +203,28 @@ impl ScaleLoop {
         tracked.parsed = parsed;
     }
 
+    /// An allocation that registers is work that no look knows whose it is: its job is read before the next sample is
+    /// measured, or its servers would count as somebody else's.
+    fn take_catalogue(&mut self, now: Instant, catalogue: &Catalogue) {
+        let addresses = join::addresses(catalogue);
+        let new: Vec<&String> = addresses.keys().filter(|id| !self.addresses.contains_key(*id)).collect();
+        let groups: Vec<Option<String>> = new.into_iter().map(|id| join::group_of(catalogue, id)).collect();
+        self.addresses = addresses;
+        for (key, job) in &mut self.jobs {
+            let named = |group: &Option<String>| {
+                let of_job = |tracked: &&Tracked| JobKey::of(&tracked.raw) == *key;
+                let mut ours = self.policies.values().filter(of_job);
+                // A service of a task names no group: it may be anybody's.
+                ours.any(|tracked| group.as_ref().is_none_or(|group| group.starts_with(&tracked.raw.group)))
+            };
+            if groups.iter().any(named) {
+                job.looked = None;
+                job.outdated = job.in_flight;
+            }
+        }
+        self.look_where_due(now);
+    }
+
     fn note_reach(&mut self, reach: &Reach) {
         let (up, error) = match reach {
             Reach::Ok => (true, None),
@@ -227,6 +252,9 @@ impl ScaleLoop {
     fn sampled(&mut self, now: Instant, time: SystemTime, reading: &Reading) {
         for id in self.policies.keys().cloned().collect::<Vec<_>>() {
             let Some(tracked) = self.policies.get(&id) else { continue };
+            if self.jobs.get(&JobKey::of(&tracked.raw)).is_none_or(|job| job.looked.is_none()) {
+                continue;
+            }
             let instances = self.instances(&tracked.raw);
             let measured = measure(reading, &instances);
             if let Some(tracked) = self.policies.get_mut(&id) {
@@ -323,6 +351,9 @@ impl ScaleLoop {
         match look {
             Ok(look) => {
                 job.look = Some(look);
+                if std::mem::take(&mut job.outdated) {
+                    return self.look(key);
+                }
                 job.looked = Some(now);
             }
             Err(error) => {
@@ -371,6 +402,7 @@ impl ScaleLoop {
         // What was known of the job is out of date either way.
         if let Some(known) = self.jobs.get_mut(&job) {
             known.looked = None;
+            known.outdated = known.in_flight;
         }
         self.look(&job);
     }

@@ -229,6 +229,28 @@ fn a_conflict_is_decided_again_from_a_new_reading() {
 }
 
 #[test]
+fn a_job_is_read_as_soon_as_an_unknown_allocation_registers() {
+    let mut world = World::leading();
+    world.seconds(3);
+    let looks =
+        |effects: Vec<Effect>| effects.iter().filter(|effect| matches!(effect, Effect::Look(_))).count();
+    let query = Query::Service { name: "web".into(), datacenter: None };
+    let mut instances = catalogue().instances(&query).unwrap().to_vec();
+    let mut new = instances[0].clone();
+    new.id = "_nomad-task-00000000-0000-0000-0000-000000000009-group-app-web-http".into();
+    new.port = 1009;
+    instances.push(new);
+    let now = Arc::new(Catalogue::from_iter([(query, Answer::Instances(instances.into()))]));
+    let event = || Event::Catalogue(now.clone());
+    assert_eq!(looks(world.scale_loop.handle(world.now, world.time, event())), 1);
+    // Until it is read nothing is measured, and the same news asks for nothing more.
+    let measured = world.scale_loop.policies["p"].last.clone();
+    world.second();
+    assert_eq!(world.scale_loop.policies["p"].last, measured);
+    assert_eq!(looks(world.scale_loop.handle(world.now, world.time, event())), 0);
+}
+
+#[test]
 fn who_does_not_lead_or_no_longer_leads_asks_for_nothing() {
     let mut world = World::leading();
     world.event(Event::Leadership(Leadership::Following { holder: None }));

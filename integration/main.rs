@@ -1,0 +1,36 @@
+//! Weir against the real Consul, HAProxy and (where installed) Nomad.
+//!
+//! Every test has ports and a directory of its own and may run beside any other; all waiting is for a predicate,
+//! with a deadline. What a test needs and the machine lacks makes it say `skipped: no …` on stderr and pass.
+//! Environment: `WEIR_TEST_CONSUL`, `WEIR_TEST_HAPROXY`, `WEIR_TEST_NOMAD` name binaries, `WEIR_TEST_LONG=1` makes
+//! outages as long as in production.
+
+#[cfg(test)]
+mod rig;
+
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod consul_restart;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod edit;
+#[cfg(test)]
+mod guard;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod lock;
+#[cfg(test)]
+mod nomad;
+#[cfg(test)]
+mod pools;
+#[cfg(test)]
+mod reload_retry;
+#[cfg(test)]
+mod rig_itself;
+#[cfg(test)]
+mod shipped;
+#[cfg(test)]
+mod shutdown;
