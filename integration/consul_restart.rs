@@ -52,6 +52,10 @@ async fn a_consul_that_was_wiped_empties_no_pool_and_is_followed_again() {
     .await;
     let took = registered.elapsed();
     assert!(took < Duration::from_secs(10), "the new instance was in the pool only after {took:?}");
+    eprintln!(
+        "{made} attempts while Consul was away for {:?}; the new instance was in the pool after {took:?}",
+        outage()
+    );
     weir.wait_status("Consul is well again", SOON, |status| status["consul"]["state"] == "ok").await;
     let seen = load.stop().await;
     assert_eq!(seen.failed, 0, "{seen:?}");
