@@ -23,16 +23,23 @@ pub type Pools = BTreeMap<String, BTreeSet<String>>;
 /// A pool that keeps instances which Consul no longer lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// The instances that stay, with the query that gave each.
-    kept: Vec<(Query, Instance)>,
+    /// The servers that stay.
+    kept: Vec<Kept>,
     /// The servers that came back since, each of which took the place of one that was kept.
     back: BTreeSet<String>,
+}
+
+/// One server that stays, as each answer had it that lost it: two services may share an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    server: String,
+    copies: Vec<(Query, Instance)>,
 }
 
 impl Held {
     /// The instances that stay.
     pub fn kept(&self) -> impl Iterator<Item = &Instance> {
-        self.kept.iter().map(|(_, instance)| instance)
+        self.kept.iter().filter_map(|kept| Some(&kept.copies.first()?.1))
     }
 
     /// Lets one kept instance go for each server that is newly present: itself, else the last in order. So the pool's
@@ -42,7 +49,7 @@ impl Held {
             if !self.back.insert(server.clone()) {
                 continue;
             }
-            let same = self.kept.iter().position(|(_, instance)| instance.server() == *server);
+            let same = self.kept.iter().position(|kept| kept.server == *server);
             match same {
                 Some(index) => drop(self.kept.remove(index)),
                 None => drop(self.kept.pop()),
@@ -65,6 +72,8 @@ pub struct Verdict {
     /// Pools whose servers come from no instance of the last good catalogue: nothing can be kept for them but the
     /// file that is in force.
     pub untraceable: BTreeSet<String>,
+    /// Pools whose servers all belong to other services now: to keep them would send requests to somebody else.
+    pub taken: BTreeSet<String>,
 }
 
 impl Guard {
@@ -83,18 +92,31 @@ impl Guard {
         self.held.remove(backend).is_some()
     }
 
-    /// Starts to hold `emptied` pools: keeps those instances of `last_good` that stood in them.
-    pub fn hold(&mut self, emptied: &BTreeSet<String>, in_force: &Pools, last_good: &Catalogue) -> Verdict {
+    /// Starts to hold `emptied` pools: keeps those instances of `last_good` that stood in them and that `catalogue` no
+    /// longer has.
+    pub fn hold(
+        &mut self,
+        emptied: &BTreeSet<String>,
+        in_force: &Pools,
+        last_good: &Catalogue,
+        catalogue: &Catalogue,
+    ) -> Verdict {
+        let owners = owners(catalogue);
         let mut verdict = Verdict::default();
         for backend in emptied {
             let servers = in_force.get(backend).cloned().unwrap_or_default();
-            let instances = instances_of(&servers, last_good);
-            if instances.is_empty() {
+            let mut kept = instances_of(&servers, last_good, catalogue);
+            if kept.is_empty() {
                 verdict.untraceable.insert(backend.clone());
-            } else {
-                self.held.insert(backend.clone(), Held { kept: instances, back: BTreeSet::new() });
-                verdict.held.insert(backend.clone());
+                continue;
             }
+            kept.retain(|kept| !kept.owned_by_another(&owners));
+            if kept.is_empty() {
+                verdict.taken.insert(backend.clone());
+                continue;
+            }
+            self.held.insert(backend.clone(), Held { kept, back: BTreeSet::new() });
+            verdict.held.insert(backend.clone());
         }
         verdict
     }
@@ -106,7 +128,7 @@ impl Guard {
         let owners = owners(catalogue);
         let nothing = BTreeSet::new();
         for (backend, held) in &mut self.held {
-            held.kept.retain(|(_, instance)| !owned_by_another(instance, &owners));
+            held.kept.retain(|kept| !kept.owned_by_another(&owners));
             held.replace(pools.get(backend).unwrap_or(&nothing));
         }
         let ended = self.held.iter().filter(|(_, held)| held.kept.is_empty());
@@ -118,7 +140,8 @@ impl Guard {
     /// The catalogue with the kept instances in it, as if Consul still listed them.
     pub fn effective(&self, catalogue: &Catalogue) -> Catalogue {
         let mut effective = catalogue.clone();
-        for (query, instance) in self.held.values().flat_map(|held| &held.kept) {
+        let kept = self.held.values().flat_map(|held| &held.kept);
+        for (query, instance) in kept.flat_map(|kept| &kept.copies) {
             put_back(&mut effective, query, instance);
         }
         effective
@@ -159,15 +182,34 @@ fn is_empty(answer: &Answer) -> bool {
     }
 }
 
-fn instances_of(servers: &BTreeSet<String>, catalogue: &Catalogue) -> Vec<(Query, Instance)> {
-    let mut found: BTreeMap<String, (Query, Instance)> = BTreeMap::new();
-    for (query, answer) in catalogue.iter() {
+/// The servers as `last_good` had them: from the answers that lost them since, or where none did (the template
+/// selects by something else that changed) from all that have them.
+fn instances_of(servers: &BTreeSet<String>, last_good: &Catalogue, now: &Catalogue) -> Vec<Kept> {
+    let mut found: BTreeMap<String, Vec<(Query, Instance, bool)>> = BTreeMap::new();
+    for (query, answer) in last_good.iter() {
         let Answer::Instances(instances) = answer else { continue };
         for instance in instances.iter().filter(|instance| servers.contains(&instance.server())) {
-            found.entry(instance.server()).or_insert_with(|| (query.clone(), instance.clone()));
+            let server = instance.server();
+            let has = |list: &Arc<[Instance]>| list.iter().any(|other| other.server() == server);
+            let lost = !now.instances(query).is_some_and(has);
+            found.entry(server).or_default().push((query.clone(), instance.clone(), lost));
         }
     }
-    found.into_values().collect()
+    found.into_iter().map(|(server, copies)| Kept { server, copies: lost_first(copies) }).collect()
+}
+
+fn lost_first(copies: Vec<(Query, Instance, bool)>) -> Vec<(Query, Instance)> {
+    let any_lost = copies.iter().any(|(_, _, lost)| *lost);
+    let chosen = copies.into_iter().filter(|(_, _, lost)| *lost || !any_lost);
+    chosen.map(|(query, instance, _)| (query, instance)).collect()
+}
+
+impl Kept {
+    /// Whether the address belongs to other services only.
+    fn owned_by_another(&self, owners: &BTreeMap<String, BTreeSet<&str>>) -> bool {
+        let Some(names) = owners.get(&self.server) else { return false };
+        !self.copies.iter().any(|(_, instance)| names.contains(instance.name.as_str()))
+    }
 }
 
 /// The names of the services that have a living instance at each `ADDRESS:PORT`.
@@ -180,12 +222,6 @@ fn owners(catalogue: &Catalogue) -> BTreeMap<String, BTreeSet<&str>> {
         }
     }
     owners
-}
-
-fn owned_by_another(instance: &Instance, owners: &BTreeMap<String, BTreeSet<&str>>) -> bool {
-    owners
-        .get(&instance.server())
-        .is_some_and(|names| !names.contains(instance.name.as_str()) && !names.is_empty())
 }
 
 /// Puts a kept instance back into the answer it came from, and its service into the list of services.
@@ -248,7 +284,7 @@ mod tests {
     fn guard_over(in_force: &[&str]) -> Guard {
         let mut guard = Guard::default();
         let emptied = emptied(&pool(in_force), &pool(&[]), |_| false);
-        guard.hold(&emptied, &pool(in_force), &catalogue(in_force));
+        guard.hold(&emptied, &pool(in_force), &catalogue(in_force), &catalogue(&[]));
         guard
     }
 
@@ -309,11 +345,29 @@ mod tests {
     }
 
     #[test]
+    fn of_two_services_at_one_address_the_one_that_lost_it_gets_it_back() {
+        let api = Query::Service { name: "api".into(), datacenter: None };
+        let shared = Answer::Instances([instance("api", "10.0.0.1:80")].into());
+        let (mut before, mut now) = (catalogue(&["10.0.0.1:80", "10.0.0.2:80"]), catalogue(&[]));
+        before.insert(api.clone(), shared.clone());
+        now.insert(api, shared);
+        let mut guard = Guard::default();
+        let in_force = pool(&["10.0.0.1:80", "10.0.0.2:80"]);
+        let emptied = BTreeSet::from(["web".to_owned()]);
+        assert_eq!(guard.hold(&emptied, &in_force, &before, &now).held, emptied);
+        // The shared one is the other's alone now: only the rest is kept.
+        assert_eq!(servers(&guard.effective(&now)), ["10.0.0.2:80"]);
+        let verdict = Guard::default().hold(&emptied, &pool(&["10.0.0.1:80"]), &before, &now);
+        assert_eq!(verdict, Verdict { taken: emptied, ..Verdict::default() });
+    }
+
+    #[test]
     fn servers_that_no_instance_explains_are_untraceable() {
         let mut guard = Guard::default();
         let emptied = BTreeSet::from(["web".to_owned()]);
-        let verdict = guard.hold(&emptied, &pool(&["10.9.9.9:80"]), &catalogue(&["10.0.0.1:80"]));
-        assert_eq!(verdict, Verdict { held: BTreeSet::new(), untraceable: emptied });
+        let last_good = catalogue(&["10.0.0.1:80"]);
+        let verdict = guard.hold(&emptied, &pool(&["10.9.9.9:80"]), &last_good, &catalogue(&[]));
+        assert_eq!(verdict, Verdict { untraceable: emptied, ..Verdict::default() });
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! targets, `haproxy -c` over the whole load order with the candidates in place, the note that a reload is
 //! due, the swap, the reload. Until the swap nothing that works was touched; after it every outcome is known.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,7 +35,7 @@ pub(crate) struct File {
 
 /// Why a change ended before the swap.
 enum Stop {
-    Refused(String),
+    Refused { problem: String, lines: Vec<(PathBuf, usize)> },
     Failed(String),
 }
 
@@ -51,7 +51,7 @@ impl Hands {
         let begun = Instant::now();
         let result = match self.swap(&change).await {
             Ok(()) => DoneResult::Swapped(self.reload_if_loaded().await),
-            Err(Stop::Refused(problem)) => DoneResult::Refused(problem),
+            Err(Stop::Refused { problem, lines }) => DoneResult::Refused { problem, lines },
             Err(Stop::Failed(problem)) => DoneResult::Failed(problem),
         };
         Done { result, took: begun.elapsed() }
@@ -86,7 +86,9 @@ impl Hands {
             let places: Vec<_> = candidates.iter().map(Candidate::substitution).collect();
             let verdict = validate(haproxy, &places).await.map_err(|error| Stop::Failed(chain(&error)))?;
             if let Verdict::Refused { messages, raw } = &verdict {
-                return Err(Stop::Refused(self.refusal(messages, raw)));
+                let line = |message: &Message| Some((message.file.clone()?, message.line?));
+                let lines = messages.iter().filter_map(line).collect();
+                return Err(Stop::Refused { problem: self.refusal(messages, raw), lines });
             }
             self.state
                 .reload_pending(seconds_now())

@@ -34,12 +34,12 @@ pub(crate) fn without_culprits(
         for misfit in printout.misfits {
             let place = format!("{}:{}: {}", printout.destination.display(), misfit.line, misfit.place);
             let clue = Clue { value: &misfit.value, beside: beside(printout, misfit) };
-            for query in printout.reads {
-                // Each misfit is traced in the whole catalogue: a culprit that another misfit gave away is still there.
+            // Each misfit is traced in the whole catalogue: a culprit that another misfit gave away is still there.
+            for (query, index) in found(printout.reads, catalogue, &clue) {
                 let Some(answer) = catalogue.get(query) else { continue };
-                let found = found_in(answer, &clue);
-                culprits.extend(found.iter().filter_map(|index| left_out(answer, *index, misfit, &place)));
-                out.entry(query).or_default().extend(found);
+                let reason = format!("{:?}: {}", misfit.value, misfit.reason);
+                culprits.extend(left_out(answer, index, &place, &reason));
+                out.entry(query).or_default().insert(index);
             }
         }
     }
@@ -74,16 +74,121 @@ fn beside<'a>(printout: &Printout<'a>, misfit: &Misfit) -> Vec<&'a str> {
     printout.printed.iter().filter(inside).filter_map(|span| text.get(span.clone())).collect()
 }
 
-/// The members of an answer that the clue points to.
-fn found_in(answer: &Answer, clue: &Clue<'_>) -> BTreeSet<usize> {
-    match answer {
-        Answer::Instances(instances) => pick(instances, clue, instance_fields),
-        Answer::Services(entries) => pick(entries, clue, entry_fields),
-        Answer::Value(_) | Answer::Pairs(_) => BTreeSet::new(),
+/// The members of the catalogue that the clue points to: those of which the value is a field; else a part of a
+/// field; else (a template may have changed it) those of which a field has all its unusual characters, or any. The
+/// strongest evidence anywhere counts, so that a hostile value of one service accuses nobody of another. Among several,
+/// those that also explain what stands beside it.
+fn found<'a>(reads: &'a BTreeSet<Query>, catalogue: &Catalogue, clue: &Clue<'_>) -> Vec<(&'a Query, usize)> {
+    let members: Vec<Member<'a>> =
+        reads.iter().flat_map(|query| members(query, catalogue.get(query))).collect();
+    let value = clue.value.to_lowercase();
+    let odd: BTreeSet<char> = value.chars().filter(|c| unusual(*c)).collect();
+    let any = |test: &dyn Fn(&str) -> bool| -> Vec<&Member<'a>> {
+        members.iter().filter(|member| member.fields.iter().any(|field| test(field))).collect()
+    };
+    let is = any(&|field| field == value);
+    let part = any(&|field| !odd.is_empty() && field.contains(&value));
+    let all_odd = any(&|field| !odd.is_empty() && odd.iter().all(|c| field.contains(*c)));
+    let some_odd = any(&|field| odd.iter().any(|c| field.contains(*c)));
+    let found = [is, part, all_odd, some_odd].into_iter().find(|found| !found.is_empty());
+    let narrow = narrowed(found.unwrap_or_default(), &clue.beside);
+    narrow.into_iter().map(|member| (member.query, member.index)).collect()
+}
+
+/// One instance or listed service, with everything of it that a template can print, in lower case: templates change
+/// letter case, and it tells nobody from another.
+#[derive(Debug)]
+struct Member<'a> {
+    query: &'a Query,
+    index: usize,
+    fields: Vec<String>,
+}
+
+fn members<'a>(query: &'a Query, answer: Option<&Answer>) -> Vec<Member<'a>> {
+    let all: Vec<Vec<String>> = match answer {
+        Some(Answer::Instances(instances)) => instances.iter().map(instance_fields).collect(),
+        Some(Answer::Services(entries)) => entries.iter().map(entry_fields).collect(),
+        Some(Answer::Value(_) | Answer::Pairs(_)) | None => Vec::new(),
+    };
+    let lower = |fields: Vec<String>| fields.iter().map(|field| field.to_lowercase()).collect();
+    let member = |(index, fields)| Member { query, index, fields: lower(fields) };
+    all.into_iter().enumerate().map(member).collect()
+}
+
+/// One that HAProxy refuses, and is left out as long as it is registered just so.
+#[derive(Debug, Clone)]
+pub(crate) struct Banned {
+    query: Query,
+    who: Who,
+    pub(crate) left_out: LeftOut,
+}
+
+#[derive(Debug, Clone)]
+enum Who {
+    Instance(Box<Instance>),
+    Service(String),
+}
+
+/// Those who explain everything that the template printed on one line. Nobody, where that is not certain.
+pub(crate) fn on_line(
+    printout: &Printout<'_>,
+    line: usize,
+    catalogue: &Catalogue,
+    reason: &str,
+) -> Vec<Banned> {
+    let start = printout.text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum::<usize>();
+    let length = printout.text.get(start..).and_then(|rest| rest.lines().next()).map_or(0, str::len);
+    let inside = |span: &&Range<usize>| span.start >= start && span.end <= start + length;
+    let values = printout.printed.iter().filter(inside).filter_map(|span| printout.text.get(span.clone()));
+    let values: Vec<String> = values.filter(|value| !number(value)).map(str::to_lowercase).collect();
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let place = format!("{}:{line}", printout.destination.display());
+    let members = printout.reads.iter().flat_map(|query| members(query, catalogue.get(query)));
+    let explains = |member: &Member<'_>| values.iter().all(|value| member.fields.contains(value));
+    members.filter(explains).filter_map(|member| banned(&member, catalogue, &place, reason)).collect()
+}
+
+fn banned(member: &Member<'_>, catalogue: &Catalogue, place: &str, reason: &str) -> Option<Banned> {
+    let answer = catalogue.get(member.query)?;
+    let who = match answer {
+        Answer::Instances(instances) => Who::Instance(Box::new(instances.get(member.index)?.clone())),
+        Answer::Services(entries) => Who::Service(entries.get(member.index)?.name.clone()),
+        Answer::Value(_) | Answer::Pairs(_) => return None,
+    };
+    let left_out = left_out(answer, member.index, place, reason)?;
+    Some(Banned { query: member.query.clone(), who, left_out })
+}
+
+impl Banned {
+    /// Whether it still stands in the catalogue just as it was refused.
+    pub(crate) fn stands(&self, catalogue: &Catalogue) -> bool {
+        match (catalogue.get(&self.query), &self.who) {
+            (Some(Answer::Instances(instances)), Who::Instance(who)) => instances.contains(who),
+            (Some(Answer::Services(entries)), Who::Service(name)) => {
+                entries.iter().any(|entry| entry.name == *name)
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes it out.
+    pub(crate) fn remove_from(&self, catalogue: &mut Catalogue) {
+        let answer = match (catalogue.get(&self.query), &self.who) {
+            (Some(Answer::Instances(instances)), Who::Instance(who)) => {
+                Answer::Instances(instances.iter().filter(|instance| *instance != &**who).cloned().collect())
+            }
+            (Some(Answer::Services(entries)), Who::Service(name)) => {
+                Answer::Services(entries.iter().filter(|entry| entry.name != *name).cloned().collect())
+            }
+            _ => return,
+        };
+        catalogue.insert(self.query.clone(), answer);
     }
 }
 
-fn left_out(answer: &Answer, index: usize, misfit: &Misfit, place: &str) -> Option<LeftOut> {
+fn left_out(answer: &Answer, index: usize, place: &str, reason: &str) -> Option<LeftOut> {
     let clean = |text: &str| text.escape_debug().to_string();
     let (service, instance, node) = match answer {
         Answer::Instances(instances) => {
@@ -93,8 +198,7 @@ fn left_out(answer: &Answer, index: usize, misfit: &Misfit, place: &str) -> Opti
         Answer::Services(entries) => (clean(&entries.get(index)?.name), String::new(), String::new()),
         Answer::Value(_) | Answer::Pairs(_) => return None,
     };
-    let reason = format!("{:?}: {}", misfit.value, misfit.reason);
-    Some(LeftOut { service, instance, node, place: place.to_owned(), reason })
+    Some(LeftOut { service, instance, node, place: place.to_owned(), reason: reason.to_owned() })
 }
 
 fn without(answer: &Answer, out: &BTreeSet<usize>) -> Answer {
@@ -109,37 +213,20 @@ fn rest<T: Clone>(list: &[T], out: &BTreeSet<usize>) -> Vec<T> {
     list.iter().enumerate().filter(|(index, _)| !out.contains(index)).map(|(_, item)| item.clone()).collect()
 }
 
-/// The members of a list that the clue points to: those of which the value is a field; else a part of a field; else
-/// (a template may have changed it) those of which a field has all the unusual characters of the value, or any.
-/// Among several, those that also explain what stands beside it.
-fn pick<T>(list: &[T], clue: &Clue<'_>, fields: impl Fn(&T) -> Vec<String>) -> BTreeSet<usize> {
-    // Templates change letter case; it tells nobody from another.
-    let lower = |fields: Vec<String>| fields.iter().map(|field| field.to_lowercase()).collect();
-    let fields: Vec<Vec<String>> = list.iter().map(|member| lower(fields(member))).collect();
-    let value = clue.value.to_lowercase();
-    let odd: BTreeSet<char> = value.chars().filter(|c| unusual(*c)).collect();
-    let any = |test: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
-        (0..list.len()).filter(|index| fields[*index].iter().any(|field| test(field))).collect()
+fn narrowed<'m, 'a>(found: Vec<&'m Member<'a>>, beside: &[&str]) -> Vec<&'m Member<'a>> {
+    let by = |telling: &dyn Fn(&str) -> bool| -> Vec<&'m Member<'a>> {
+        let values: Vec<String> =
+            beside.iter().filter(|value| telling(value)).map(|value| value.to_lowercase()).collect();
+        let explains = |member: &&&Member<'a>| values.iter().all(|value| member.fields.contains(value));
+        found.iter().filter(explains).copied().collect()
     };
-    let is = any(&|field| field == value);
-    let part = any(&|field| !odd.is_empty() && field.contains(&value));
-    let all_odd = any(&|field| !odd.is_empty() && odd.iter().all(|c| field.contains(*c)));
-    let some_odd = any(&|field| odd.iter().any(|c| field.contains(*c)));
-    let found = [is, part, all_odd, some_odd].into_iter().find(|found| !found.is_empty());
-    found.map_or_else(BTreeSet::new, |found| narrowed(&found, &fields, clue))
+    let narrow = [by(&|_| true), by(&|value| !number(value))].into_iter().find(|narrow| !narrow.is_empty());
+    narrow.unwrap_or(found)
 }
 
-fn narrowed(found: &BTreeSet<usize>, fields: &[Vec<String>], clue: &Clue<'_>) -> BTreeSet<usize> {
-    // A number may be computed, such as `ServerId`: then it says nothing about whose it is.
-    let number = |value: &str| value.bytes().all(|byte| byte.is_ascii_digit());
-    let explained =
-        |index: &usize, value: &str| fields[*index].iter().any(|field| *field == value.to_lowercase());
-    let by = |telling: &dyn Fn(&str) -> bool| -> BTreeSet<usize> {
-        let beside = || clue.beside.iter().filter(|value| telling(value));
-        found.iter().filter(|index| beside().all(|value| explained(index, value))).copied().collect()
-    };
-    let narrow = [by(&|_| true), by(&|value| !number(value))];
-    narrow.into_iter().find(|narrow| !narrow.is_empty()).unwrap_or_else(|| found.clone())
+/// Whether a value is a number. One may be computed, such as `ServerId`: then it says nothing about whose it is.
+fn number(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a character is beyond what names, addresses and numbers are made of.
@@ -165,8 +252,8 @@ fn instance_fields(instance: &Instance) -> Vec<String> {
         &instance.node_tagged_addresses,
     ];
     let entries = maps.iter().flat_map(|map| map.iter()).flat_map(|(key, value)| [key, value]);
-    let checks = instance.checks.iter().flat_map(|check| [&check.name, &check.check_id]);
-    let all = words.into_iter().chain(&instance.tags).chain(entries).chain(checks);
+    // Names of checks are left out: every node has "Serf Health Status", and hardly a template prints it.
+    let all = words.into_iter().chain(&instance.tags).chain(entries);
     let mut fields: Vec<String> = all.cloned().collect();
     fields.extend([instance.port.to_string(), instance.server(), instance.status.as_str().to_owned()]);
     fields
@@ -266,6 +353,29 @@ mod tests {
             instance("c", "/etc/passwd", "1"),
         ];
         assert_eq!(left_out_of(&three, str::to_owned), ["b", "c"]);
+    }
+
+    #[test]
+    fn a_hostile_value_of_one_service_accuses_nobody_of_another() {
+        let query = |name: &str| Query::Service { name: name.into(), datacenter: None };
+        let (web, api) = (query("web"), query("api"));
+        let mut evil = instance("evil", "10.0.0.2", "1 backup");
+        evil.name = "api".into();
+        let catalogue = Catalogue::from_iter([
+            (web.clone(), Answer::Instances([instance("a", "10.0.0.1", "a note with blanks")].into())),
+            (api.clone(), Answer::Instances([evil].into())),
+        ]);
+        let text = "backend web\n  server x 10.0.0.1:80 weight 1 BACKUP\n";
+        let at = text.find("1 BACKUP").unwrap();
+        let printed: Vec<Range<usize>> = std::iter::once(at..at + 8).collect();
+        let misfits = check(text, &printed, OutputKind::Haproxy);
+        let reads = BTreeSet::from([web.clone(), api.clone()]);
+        let destination = Path::new("/h.cfg");
+        let printout = Printout { destination, text, printed: &printed, reads: &reads, misfits: &misfits };
+        let (cleaner, culprits) = without_culprits(&[printout], &catalogue);
+        assert_eq!(culprits.iter().map(|left| left.instance.as_str()).collect::<Vec<_>>(), ["evil"]);
+        assert_eq!(cleaner.instances(&web).unwrap().len(), 1);
+        assert_eq!(cleaner.instances(&api).unwrap().len(), 0);
     }
 
     #[test]

@@ -60,9 +60,11 @@ impl PoolLoop {
     }
 
     pub(super) fn confirm_empty(&mut self, backend: String, reply: Reply) {
-        let known = self.outputs.iter().any(|output| output.pools.contains_key(&backend));
-        if !known && self.guard.held().all(|(held, _)| held != backend) {
-            let _ = reply.send(Err(format!("weir keeps no servers in a backend {backend}")));
+        let held = self.guard.held().any(|(held, _)| held == backend);
+        if !held && !self.would_empty.contains(&backend) {
+            let known = self.outputs.iter().any(|output| output.pools.contains_key(&backend));
+            let what = if known { "follows Consul; nothing is kept in it" } else { "is not one of weir's" };
+            let _ = reply.send(Err(format!("backend {backend} {what}, so there is nothing to confirm")));
             return;
         }
         if self.guard.release(&backend) {
@@ -70,6 +72,10 @@ impl PoolLoop {
             self.record(Record::Released { haproxy: self.name.clone(), backend: backend.clone(), why });
         }
         let _ = reply.send(Ok(format!("backend {backend} may become empty now")));
+        self.would_empty.remove(&backend);
         self.confirmed.insert(backend);
+        for output in &mut self.outputs {
+            output.hurry(self.looked);
+        }
     }
 }

@@ -19,6 +19,7 @@ mod turn;
 mod wanted;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ use crate::config::{Environment, Haproxy};
 use crate::journal::Record;
 use crate::status::{HaproxyState, LastChange, LastReload, LeftOut};
 use backoff::Backoff;
+use culprits::Banned;
 
 /// Stick tables are taught to a new worker by the old one; before 3.0 a reload within the first seconds of a process
 /// loses them (measured on 2.6.12: lost at 1 s, kept at 12 s; fixed in 3.0-dev9).
@@ -45,6 +47,8 @@ const TEACHING: Duration = Duration::from_secs(10);
 /// A text that HAProxy refused is offered again after this long even if nothing changed: a certificate or a map may
 /// be there by now.
 const REFUSED_AGAIN: Duration = Duration::from_secs(30);
+/// How long one that HAProxy refuses is left out before it is tried again just as it is.
+const BANNED: Duration = Duration::from_mins(5);
 
 /// The answer to a person's command.
 pub(crate) type Reply = oneshot::Sender<Result<String, String>>;
@@ -108,8 +112,8 @@ pub(crate) struct Done {
 /// The outcomes of [`Effect::Apply`] and [`Effect::Reload`].
 #[derive(Debug)]
 pub(crate) enum DoneResult {
-    /// HAProxy refuses the new texts; nothing was touched. Its own words.
-    Refused(String),
+    /// HAProxy refuses the new texts; nothing was touched. Its own words, and the lines that they name.
+    Refused { problem: String, lines: Vec<(PathBuf, usize)> },
     /// The texts could not be written or checked; nothing was touched.
     Failed(String),
     /// The files are swapped; and then.
@@ -163,6 +167,10 @@ pub(crate) struct PoolLoop {
     offered: Arc<Catalogue>,
     reads: BTreeSet<Query>,
     left_out: BTreeSet<LeftOut>,
+    /// Those that HAProxy refuses, and until when.
+    banned: Vec<(Banned, Instant)>,
+    /// Pools that something not put in force would empty.
+    would_empty: BTreeSet<String>,
     /// Pools that a person said may be empty.
     confirmed: BTreeSet<String>,
     /// Pools of which Nomad wants no instance.
@@ -247,6 +255,8 @@ impl PoolLoop {
             offered: Arc::default(),
             reads: BTreeSet::new(),
             left_out: BTreeSet::new(),
+            banned: Vec::new(),
+            would_empty: BTreeSet::new(),
             confirmed: BTreeSet::new(),
             zero: BTreeSet::new(),
             seen: Seen::default(),
@@ -294,7 +304,8 @@ impl PoolLoop {
         };
         let refused = self.refused.as_ref().map(|refused| refused.again);
         let reload = self.reload.reason.as_ref().and(self.reload.after);
-        let times = edits.chain(held).chain(refused).chain(reload).chain(self.write_after);
+        let banned = self.banned.iter().map(|(_, until)| *until);
+        let times = edits.chain(banned).chain(held).chain(refused).chain(reload).chain(self.write_after);
         times.filter(|time| *time > self.looked).min()
     }
 

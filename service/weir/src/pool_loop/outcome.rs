@@ -1,10 +1,12 @@
 //! How a change or a reload ended, and what follows from it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{
-    Done, DoneResult, Effect, InFlight, PoolLoop, REFUSED_AGAIN, RefusedTexts, ReloadResult, report,
+    BANNED, Change, Done, DoneResult, Effect, InFlight, PoolLoop, REFUSED_AGAIN, RefusedTexts, ReloadResult,
+    report,
 };
 use crate::journal::{ChangeResult, Record};
 use crate::status::HaproxyState;
@@ -14,7 +16,7 @@ impl PoolLoop {
         let Some(flight) = self.in_flight.take() else { return };
         let took = flight.since.elapsed().max(done.took);
         match done.result {
-            DoneResult::Refused(problem) => self.refused(now, flight, problem, took),
+            DoneResult::Refused { problem, lines } => self.refused(now, flight, problem, &lines, took),
             DoneResult::Failed(problem) => self.failed(now, &flight, problem, took),
             DoneResult::Swapped(reload) => self.swapped(now, flight, reload, took),
             DoneResult::Reloaded(reload) => {
@@ -24,10 +26,20 @@ impl PoolLoop {
         }
     }
 
-    pub(super) fn refused(&mut self, now: Instant, flight: InFlight, problem: String, took: Duration) {
+    fn refused(
+        &mut self,
+        now: Instant,
+        flight: InFlight,
+        problem: String,
+        lines: &[(PathBuf, usize)],
+        took: Duration,
+    ) {
         let Some(change) = flight.change else { return };
         self.last_change = Some(report::last_change(&change.reason, took, "refused", Some(problem.clone())));
         if flight.edits.is_empty() || flight.edits.iter().all(|index| self.outputs[*index].good.is_none()) {
+            if self.ban(now, &change, lines, &problem) {
+                return;
+            }
             self.record(Record::Refused { haproxy: self.name.clone(), error: problem.clone() });
             let again = now + REFUSED_AGAIN;
             self.refused = Some(RefusedTexts { files: change.files, problem, again });
@@ -35,6 +47,21 @@ impl PoolLoop {
             self.refuse_edits(now, &problem);
         }
         self.answer(&Err("HAProxy refuses the configuration; see the log and `weir status`".into()));
+    }
+
+    /// Leaves those out whose values stand on the lines that HAProxy refuses: one bad registration must not hold up
+    /// everybody else's. Returns whether anybody was found.
+    fn ban(&mut self, now: Instant, change: &Change, lines: &[(PathBuf, usize)], problem: &str) -> bool {
+        let mut found = Vec::new();
+        for (index, text) in &change.files {
+            let destination = &self.outputs[*index].config.destination;
+            let here: Vec<usize> =
+                lines.iter().filter(|(path, _)| path == destination).map(|(_, line)| *line).collect();
+            found.extend(self.renderer.refused(destination, text, &here, problem));
+        }
+        let any = !found.is_empty();
+        self.banned.extend(found.into_iter().map(|banned| (banned, now + BANNED)));
+        any
     }
 
     pub(super) fn failed(&mut self, now: Instant, flight: &InFlight, problem: String, took: Duration) {
@@ -58,7 +85,15 @@ impl PoolLoop {
         for (index, pools) in flight.pools {
             self.outputs[index].pools = pools;
         }
-        self.accept_edits(&flight.edits);
+        match &reload {
+            // What passes the check may still not start: an address in use, a missing right.
+            ReloadResult::Failed(error)
+                if flight.edits.iter().any(|index| self.outputs[*index].good.is_some()) =>
+            {
+                self.refuse_edits(now, &format!("HAProxy does not start with it: {error}"));
+            }
+            _ => self.accept_edits(&flight.edits),
+        }
         self.last_good = self.offered.clone();
         self.effects.push(Effect::RememberCatalogue(self.last_good.clone()));
         self.forget_confirmed();

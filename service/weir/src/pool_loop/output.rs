@@ -44,6 +44,8 @@ pub(crate) enum Edit {
     Untried { source: Source, backoff: Backoff },
     /// Rendered, and not taken; tried again now and then, since what it depends on may have changed.
     Refused { source: Source, problem: String, again: Instant, backoff: Backoff },
+    /// It reads what is not known yet; the last good source goes on meanwhile.
+    Waiting { source: Source, backoff: Backoff, queries: Vec<String> },
     /// It cannot be read, or does not parse.
     Unusable { problem: String },
 }
@@ -72,8 +74,32 @@ impl Output {
         match &self.edit {
             Some(Edit::Untried { source, .. }) => Some(source),
             Some(Edit::Refused { source, .. }) => self.good.as_ref().or(Some(source)),
-            Some(Edit::Unusable { .. }) | None => self.good.as_ref(),
+            Some(Edit::Waiting { .. } | Edit::Unusable { .. }) | None => self.good.as_ref(),
         }
+    }
+
+    /// What a waiting edit waits for.
+    pub(crate) fn waits_for(&self) -> Option<&[String]> {
+        match &self.edit {
+            Some(Edit::Waiting { queries, .. }) => Some(queries),
+            _ => None,
+        }
+    }
+
+    /// The edit in use reads what is not known yet.
+    pub(crate) fn wait(&mut self, queries: Vec<String>) {
+        self.edit = match self.edit.take() {
+            Some(Edit::Untried { source, backoff }) => Some(Edit::Waiting { source, backoff, queries }),
+            other => other,
+        };
+    }
+
+    /// Makes a waiting edit be rendered again.
+    pub(crate) fn stop_waiting(&mut self) {
+        self.edit = match self.edit.take() {
+            Some(Edit::Waiting { source, backoff, .. }) => Some(Edit::Untried { source, backoff }),
+            other => other,
+        };
     }
 
     /// Whether the next turn renders a source that has not proven itself.
@@ -98,7 +124,9 @@ impl Output {
     /// Whether `text` is what this output works with already.
     fn known(&self, text: &str) -> bool {
         match &self.edit {
-            Some(Edit::Untried { source, .. } | Edit::Refused { source, .. }) => *source.text == *text,
+            Some(
+                Edit::Untried { source, .. } | Edit::Refused { source, .. } | Edit::Waiting { source, .. },
+            ) => *source.text == *text,
             Some(Edit::Unusable { .. }) => false,
             None => self.good.as_ref().is_some_and(|good| *good.text == *text),
         }
@@ -159,7 +187,14 @@ impl Output {
     pub(crate) fn problem(&self) -> Option<&str> {
         match &self.edit {
             Some(Edit::Refused { problem, .. } | Edit::Unusable { problem }) => Some(problem),
-            Some(Edit::Untried { .. }) | None => None,
+            Some(Edit::Untried { .. } | Edit::Waiting { .. }) | None => None,
+        }
+    }
+
+    /// Makes a refused edit be tried again at once.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if let Some(Edit::Refused { again, .. }) = &mut self.edit {
+            *again = now;
         }
     }
 }

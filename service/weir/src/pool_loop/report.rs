@@ -45,6 +45,9 @@ impl PoolLoop {
     fn template(&self, output: &Output) -> TemplateStatus {
         let (state, waiting_for) = match &output.note {
             _ if output.problem().is_some() => (TemplateState::Failed, Vec::new()),
+            _ if output.waits_for().is_some() => {
+                (TemplateState::Waiting, output.waits_for().unwrap_or_default().to_vec())
+            }
             Note::InForce => (TemplateState::InForce, Vec::new()),
             Note::Waiting(queries) => (TemplateState::Waiting, queries.clone()),
             Note::Failed(_) => (TemplateState::Failed, Vec::new()),

@@ -13,6 +13,10 @@ use crate::config::{Place, Source as ConfigSource, Template};
 const GOOD: &str =
     "backend web\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
 const OTHER: &str = "backend web\n  balance leastconn\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
+/// Passes the check, and HAProxy cannot start with it.
+const UNSTARTABLE: &str = "backend web\n  UNSTARTABLE\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
+/// Reads a key.
+const KEYED: &str = "backend web\n  # {{key \"note\"}}\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
 /// Renders, and HAProxy refuses it.
 const REFUSED: &str = "backend web\n  BROKEN\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
 /// Does not parse.
@@ -120,8 +124,15 @@ impl World {
             Effect::Apply(change) => {
                 let text = change.files[0].1.clone();
                 self.validations += 1;
+                // A host that does not resolve, on its own line.
+                if let Some(line) = text.lines().position(|line| line.contains("10.0.0.99:")) {
+                    let problem = format!("/h.cfg:{}: could not resolve address", line + 1);
+                    let lines = vec![("/h.cfg".into(), line + 1)];
+                    return Some(done(DoneResult::Refused { problem, lines }));
+                }
                 if text.contains("BROKEN") {
-                    return Some(done(DoneResult::Refused("/h.cfg:2: unknown keyword 'BROKEN'".into())));
+                    let problem = "/h.cfg:2: unknown keyword 'BROKEN'".into();
+                    return Some(done(DoneResult::Refused { problem, lines: vec![("/h.cfg".into(), 2)] }));
                 }
                 self.check_not_emptied(&text);
                 self.file = Some(text);
@@ -171,6 +182,9 @@ impl World {
         if !self.running {
             return ReloadResult::NotRunning;
         }
+        if self.file.as_ref().is_some_and(|file| file.contains("UNSTARTABLE")) {
+            return ReloadResult::Failed("cannot bind".into());
+        }
         if self.failing_reloads > 0 {
             self.failing_reloads -= 1;
             return ReloadResult::Failed("exit status: 1".into());
@@ -188,8 +202,16 @@ impl World {
     }
 
     fn instances(&mut self, numbers: &[u8]) {
+        self.instances_and_note(numbers, None);
+    }
+
+    fn instances_and_note(&mut self, numbers: &[u8], note: Option<&str>) {
         let instances: Vec<Instance> = numbers.iter().copied().map(instance).collect();
-        let catalogue = Catalogue::from_iter([(web(), Answer::Instances(instances.into()))]);
+        let key = Query::Key { path: "note".into(), datacenter: None };
+        let catalogue = Catalogue::from_iter([
+            (web(), Answer::Instances(instances.into())),
+            (key, Answer::Value(note.map(Arc::from))),
+        ]);
         self.event(Event::Catalogue(Arc::new(catalogue)));
     }
 
@@ -204,7 +226,11 @@ impl World {
 
     /// Lets time pass until nothing more is to come, but for the retries of an edit that stays refused.
     fn settle(&mut self) {
-        for _ in 0..40 {
+        self.settle_for(40);
+    }
+
+    fn settle_for(&mut self, turns: usize) {
+        for _ in 0..turns {
             self.see();
             let Some(next) = self.pool_loop.next_look() else { return };
             self.now = self.now.max(next);
@@ -366,6 +392,92 @@ fn a_first_start_over_an_existing_configuration_empties_nothing() {
     assert_eq!(world.pool_loop.report().haproxy.held_back, None);
 }
 
+#[test]
+fn an_edit_that_haproxy_cannot_start_gives_way_to_the_last_good_source() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.source(UNSTARTABLE);
+    assert!(world.status().error.unwrap().contains("cannot bind"));
+    world.settle_for(5);
+    world.instances(&[1, 2, 3]);
+    world.settle_for(5);
+    assert_eq!(world.servers().len(), 3);
+    assert!(!world.pool_loop.report().haproxy.reload_pending);
+}
+
+#[test]
+fn an_edit_that_waits_for_a_key_leaves_membership_alive() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.source(KEYED);
+    assert_eq!(world.status().state, crate::status::TemplateState::Waiting);
+    world.instances(&[1, 2, 3]);
+    assert_eq!(world.servers().len(), 3);
+    world.instances_and_note(&[1, 2, 3], Some("hello"));
+    assert!(world.runs.as_ref().unwrap().contains("hello"));
+}
+
+#[test]
+fn a_deleted_key_keeps_its_value_through_every_change() {
+    let mut world = World::new();
+    world.source(KEYED);
+    world.instances_and_note(&[1], Some("hello"));
+    for last in 2..6 {
+        world.instances(&(1..=last).collect::<Vec<u8>>());
+        assert_eq!(world.servers().len(), usize::from(last));
+    }
+    world.restart(KEYED);
+    world.instances(&[1, 2]);
+    assert_eq!(world.servers().len(), 2);
+    assert!(world.runs.as_ref().unwrap().contains("hello"));
+}
+
+#[test]
+fn a_template_that_was_cut_off_empties_nothing_until_a_person_confirms() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.source("frontend f\n");
+    world.settle_for(3);
+    assert_eq!(world.servers().len(), 2);
+    assert!(world.status().error.unwrap().contains("confirm-empty"));
+    assert!(world.pool_loop.guard.is_idle());
+    world.confirm();
+    world.settle_for(3);
+    assert_eq!(world.runs.as_deref(), Some("frontend f\n"));
+}
+
+#[test]
+fn an_instance_that_haproxy_refuses_is_left_out_alone() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.instances(&[1, 2, 3, 99]);
+    assert_eq!(world.servers(), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
+    let left_out = world.pool_loop.report().haproxy.left_out;
+    assert_eq!(left_out.iter().map(|left| left.instance.as_str()).collect::<Vec<_>>(), ["web-99"]);
+    assert!(left_out[0].reason.contains("resolve"), "{left_out:?}");
+    world.instances(&[1, 2, 3]);
+    assert!(world.pool_loop.report().haproxy.left_out.is_empty());
+}
+
+#[test]
+fn what_is_on_the_disk_is_reloaded_although_a_newer_text_is_refused() {
+    let mut world = World::new();
+    world.source(REFUSED.replace("BROKEN", "fine").as_str());
+    world.instances(&[1]);
+    world.failing_reloads = 1;
+    world.instances(&[1, 2]);
+    assert!(world.pool_loop.report().haproxy.reload_pending);
+    // The next text is refused as a whole: nobody's line.
+    world.pool_loop.outputs[0].good = Some(output::parse("/t.hbs", REFUSED.into()).unwrap());
+    world.pool_loop.outputs[0].edit = None;
+    world.settle_for(3);
+    assert_eq!(world.servers().len(), 2);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Instances(Vec<u8>),
@@ -380,7 +492,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::btree_set(1_u8..6, 0..5).prop_map(|set| Step::Instances(set.into_iter().collect())),
-        3 => prop::sample::select(vec![GOOD, OTHER, REFUSED, UNUSABLE]).prop_map(Step::Source),
+        3 => prop::sample::select(vec![GOOD, OTHER, REFUSED, UNUSABLE, UNSTARTABLE, KEYED, ""]).prop_map(Step::Source),
         1 => Just(Step::Confirm),
         1 => (1_usize..4).prop_map(Step::FailReloads),
         1 => any::<bool>().prop_map(Step::Running),

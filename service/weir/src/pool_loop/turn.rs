@@ -22,8 +22,16 @@ impl PoolLoop {
         }
         for output in &mut self.outputs {
             output.try_again(now);
+            output.stop_waiting();
         }
-        let wanted = self.want();
+        let before = self.guard.clone();
+        let wanted = self.want_usable(now);
+        if !wanted.untraceable.is_empty() && self.outputs.iter().any(Output::uses_edit) {
+            // The edit is the cause, not Consul: nothing is kept for it.
+            self.guard = before;
+            self.refuse_emptying_edits(now, &wanted);
+            return self.next_step(now);
+        }
         self.note(&wanted);
         if !wanted.untraceable.is_empty() {
             return self.hold_back(now, &wanted);
@@ -39,11 +47,41 @@ impl PoolLoop {
         self.changed_at.get_or_insert(now);
         if self.may_write(now, &files) {
             self.apply(now, files, wanted);
+        } else {
+            // What is on the disk may still wait for its reload.
+            self.reload_if_due(now);
         }
     }
 
-    pub(super) fn want(&mut self) -> Wanted {
+    /// What is wanted. An edit that cannot be rendered, or not yet, leaves the last good source in use meanwhile.
+    fn want_usable(&mut self, now: Instant) -> Wanted {
+        let before = self.guard.clone();
+        let first = self.want(now);
+        let unusable: Vec<usize> = (0..self.outputs.len())
+            .filter(|index| self.outputs[*index].uses_edit() && self.outputs[*index].good.is_some())
+            .filter(|index| !matches!(first.outcomes[*index], Outcome::Text { .. }))
+            .collect();
+        if unusable.is_empty() {
+            return first;
+        }
+        self.guard = before;
+        for index in unusable {
+            match &first.outcomes[index] {
+                Outcome::Failed(problem) => self.refuse_edit(now, index, problem),
+                Outcome::Waiting(queries) => {
+                    self.outputs[index].wait(queries.iter().map(ToString::to_string).collect());
+                }
+                Outcome::Text { .. } | Outcome::NoSource => {}
+            }
+        }
+        let mut wanted = self.want(now);
+        wanted.reads.extend(first.reads);
+        wanted
+    }
+
+    fn want(&mut self, now: Instant) -> Wanted {
         self.release_where_zero_is_meant();
+        let catalogue = self.without_banned(now);
         let choices: Vec<Choice<'_>> = self.outputs.iter().map(choice).collect();
         let (haproxy, confirmed, zero) = (&self.haproxy, &self.confirmed, &self.zero);
         let may_be_empty = |backend: &str| {
@@ -53,12 +91,29 @@ impl PoolLoop {
         };
         let inputs = Inputs {
             choices: &choices,
-            catalogue: &self.catalogue,
+            catalogue: &catalogue,
             last_good: &self.last_good,
             environment: &self.environment,
             may_be_empty: &may_be_empty,
         };
-        self.renderer.want(&inputs, &mut self.guard)
+        let mut wanted = self.renderer.want(&inputs, &mut self.guard);
+        wanted.left_out.extend(self.banned.iter().map(|(banned, _)| banned.left_out.clone()));
+        wanted
+    }
+
+    /// The catalogue without those that HAProxy refuses. One that was registered anew is tried again, and any after
+    /// some minutes: a name may resolve by now.
+    fn without_banned(&mut self, now: Instant) -> Arc<Catalogue> {
+        let catalogue = &self.catalogue;
+        self.banned.retain(|(banned, until)| *until > now && banned.stands(catalogue));
+        if self.banned.is_empty() {
+            return self.catalogue.clone();
+        }
+        let mut rest = Catalogue::clone(&self.catalogue);
+        for (banned, _) in &self.banned {
+            banned.remove_from(&mut rest);
+        }
+        Arc::new(rest)
     }
 
     pub(super) fn release_where_zero_is_meant(&mut self) {
@@ -75,14 +130,20 @@ impl PoolLoop {
         }
     }
 
-    /// No text may be put in force. Where an edit is the cause, the last good source goes on.
+    fn refuse_emptying_edits(&mut self, now: Instant, wanted: &Wanted) {
+        let backends = names(&wanted.untraceable);
+        self.would_empty.clone_from(&wanted.untraceable);
+        let problem = format!(
+            "backend {backends} would become empty. If that is meant: weir servers --confirm-empty BACKEND"
+        );
+        self.refuse_edits(now, &problem);
+    }
+
+    /// No text may be put in force.
     pub(super) fn hold_back(&mut self, now: Instant, wanted: &Wanted) {
         let backends: Vec<String> = wanted.untraceable.iter().cloned().collect();
-        let problem = format!("backend {} would become empty", backends.join(", "));
-        if self.outputs.iter().any(Output::uses_edit) {
-            self.refuse_edits(now, &problem);
-            return self.next_step(now);
-        }
+        let problem = format!("backend {} would become empty", names(&wanted.untraceable));
+        self.would_empty.clone_from(&wanted.untraceable);
         if self.held_back.as_ref() != Some(&problem) {
             self.record(Record::HeldBack { haproxy: self.name.clone(), backends });
             self.held_back = Some(problem);
@@ -93,11 +154,15 @@ impl PoolLoop {
     pub(super) fn refuse_edits(&mut self, now: Instant, problem: &str) {
         for index in 0..self.outputs.len() {
             if self.outputs[index].uses_edit() {
-                self.outputs[index].refuse(now, problem);
-                let template = self.outputs[index].config.name();
-                self.record(Record::SourceFailed { template, error: problem.to_owned() });
+                self.refuse_edit(now, index, problem);
             }
         }
+    }
+
+    fn refuse_edit(&mut self, now: Instant, index: usize, problem: &str) {
+        self.outputs[index].refuse(now, problem);
+        let template = self.outputs[index].config.name();
+        self.record(Record::SourceFailed { template, error: problem.to_owned() });
     }
 
     /// The outputs whose text is not the one in force, maps and lists first.
@@ -229,6 +294,10 @@ fn choice(output: &Output) -> Choice<'_> {
         edited: output.uses_edit() || output.good.is_none(),
         in_force: &output.pools,
     }
+}
+
+fn names(backends: &BTreeSet<String>) -> String {
+    backends.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn pools(outcome: Outcome) -> Option<Pools> {

@@ -12,7 +12,7 @@ use weir_pools::places::{self, Misfit, OutputKind};
 use weir_pools::{Answer, Catalogue, Query};
 use weir_template::Template;
 
-use super::culprits::{Printout, without_culprits};
+use super::culprits::{Banned, Printout, on_line, without_culprits};
 use super::servers::pools_of;
 use crate::config::Environment;
 use crate::status::LeftOut;
@@ -87,6 +87,8 @@ struct Page {
     waiting: BTreeSet<Query>,
     printed: Vec<Range<usize>>,
     misfits: Vec<Misfit>,
+    /// Keys that are gone and whose last values were used.
+    keys: Vec<(Query, Answer)>,
 }
 
 type Rendered = Result<Arc<Page>, String>;
@@ -105,6 +107,21 @@ struct Memo {
 }
 
 impl Renderer {
+    /// Those whose values stand on the lines that HAProxy refuses in a text that was rendered lately.
+    pub(crate) fn refused(
+        &self,
+        destination: &std::path::Path,
+        text: &str,
+        lines: &[usize],
+        reason: &str,
+    ) -> Vec<Banned> {
+        let memos = self.remembered.get(destination).map(Vec::as_slice).unwrap_or_default();
+        let Some(memo) = memos.iter().find(|memo| *memo.page.text == *text) else { return Vec::new() };
+        let Page { printed, reads, misfits, .. } = &*memo.page;
+        let printout = Printout { destination, text, printed, reads, misfits };
+        lines.iter().flat_map(|line| on_line(&printout, *line, &memo.catalogue, reason)).collect()
+    }
+
     /// Decides what should be in force.
     pub(crate) fn want(&mut self, inputs: &Inputs<'_>, guard: &mut Guard) -> Wanted {
         let (clean, left_out) = self.leave_out(inputs);
@@ -115,7 +132,7 @@ impl Renderer {
         let mut emptied = self.emptied(inputs, &pages);
         if !emptied.is_empty() {
             let in_force = union(inputs.choices.iter().map(|choice| choice.in_force));
-            let verdict = guard.hold(&emptied, &in_force, inputs.last_good);
+            let verdict = guard.hold(&emptied, &in_force, inputs.last_good, &clean);
             held = verdict.held;
             let base = if verdict.untraceable.is_empty() {
                 clean
@@ -124,8 +141,9 @@ impl Renderer {
             };
             effective = self::effective(guard, &base);
             pages = self.render_all(inputs, &effective);
-            emptied = self.emptied(inputs, &pages);
+            emptied = &self.emptied(inputs, &pages) - &verdict.taken;
         }
+        let effective = with_keys(effective, &pages);
         let reads =
             pages.iter().flatten().flat_map(Rendered::as_ref).flat_map(|page| page.reads.clone()).collect();
         let outcomes = pages.into_iter().map(outcome).collect();
@@ -171,12 +189,14 @@ impl Renderer {
     fn emptied(&mut self, inputs: &Inputs<'_>, pages: &[Option<Rendered>]) -> BTreeSet<String> {
         let in_force = union(inputs.choices.iter().map(|choice| choice.in_force));
         let mut emptied = guard::emptied(&in_force, &wanted_pools(inputs, pages), inputs.may_be_empty);
-        if !emptied.is_empty() && inputs.choices.iter().any(|choice| choice.edited) {
+        let wanted = wanted_pools(inputs, pages);
+        // An edit that leaves no server at all is a template that was cut off while it was copied.
+        let some_left = wanted.values().any(|servers| !servers.is_empty());
+        if !emptied.is_empty() && some_left && inputs.choices.iter().any(|choice| choice.edited) {
             let before = self.render_all(inputs, inputs.last_good);
             let complete =
                 before.iter().flatten().all(|page| page.as_ref().is_ok_and(|page| page.waiting.is_empty()));
             let meant = guard::emptied(&in_force, &wanted_pools(inputs, &before), inputs.may_be_empty);
-            let wanted = wanted_pools(inputs, pages);
             // Where the last good answers do not cover what the edit reads, a backend that it no longer names is
             // taken as meant, one that it leaves without servers is not.
             emptied.retain(
@@ -205,8 +225,14 @@ impl Renderer {
             return Ok(page);
         }
         let mut page = page(template, catalogue, choice.kind, inputs.environment)?;
-        if let Some(with_keys) = with_deleted_keys(&page.waiting, catalogue, inputs.last_good) {
+        let keys = deleted_keys(&page.waiting, catalogue, inputs.last_good);
+        if !keys.is_empty() {
+            let mut with_keys = Catalogue::clone(catalogue);
+            for (query, answer) in &keys {
+                with_keys.insert(query.clone(), answer.clone());
+            }
             page = self::page(template, &with_keys, choice.kind, inputs.environment)?;
+            page.keys = keys;
         }
         let page = Arc::new(page);
         let memos = self.remembered.entry(choice.destination.to_owned()).or_default();
@@ -242,31 +268,36 @@ fn page(
     let pools = if kind == OutputKind::Haproxy { pools_of(&rendered.text) } else { Pools::new() };
     let text = rendered.text.into();
     let (reads, waiting, printed) = (rendered.reads, rendered.waiting, rendered.printed);
-    Ok(Page { text, pools, reads, waiting, printed, misfits })
+    Ok(Page { text, pools, reads, waiting, printed, misfits, keys: Vec::new() })
 }
 
 /// A key that was there and is gone keeps its value (as with Consul Template): a template waits for a key that
 /// never was, but one that is deleted must not freeze the membership of its pools.
-fn with_deleted_keys(
+fn deleted_keys(
     waiting: &BTreeSet<Query>,
     catalogue: &Catalogue,
     last_good: &Catalogue,
-) -> Option<Catalogue> {
-    let gone = |query: &&Query| matches!(catalogue.get(query), Some(Answer::Value(None)));
-    let kept: Vec<(Query, Answer)> = waiting
+) -> Vec<(Query, Answer)> {
+    waiting
         .iter()
-        .filter(gone)
+        .filter(|query| matches!(catalogue.get(query), Some(Answer::Value(None))))
         .filter_map(|query| Some((query.clone(), last_good.get(query)?.clone())))
         .filter(|(_, answer)| matches!(answer, Answer::Value(Some(_))))
-        .collect();
-    if kept.is_empty() {
-        return None;
+        .collect()
+}
+
+/// The catalogue with the values that stood in for deleted keys: the next turn finds them there again.
+fn with_keys(catalogue: Arc<Catalogue>, pages: &[Option<Rendered>]) -> Arc<Catalogue> {
+    let keys: Vec<&(Query, Answer)> =
+        pages.iter().flatten().flat_map(Rendered::as_ref).flat_map(|page| &page.keys).collect();
+    if keys.is_empty() {
+        return catalogue;
     }
-    let mut catalogue = catalogue.clone();
-    for (query, answer) in kept {
-        catalogue.insert(query, answer);
+    let mut with_keys = Catalogue::clone(&catalogue);
+    for (query, answer) in keys {
+        with_keys.insert(query.clone(), answer.clone());
     }
-    Some(catalogue)
+    Arc::new(with_keys)
 }
 
 fn effective(guard: &Guard, clean: &Arc<Catalogue>) -> Arc<Catalogue> {
