@@ -52,12 +52,29 @@ impl std::fmt::Display for Misfit {
 ///
 /// A word that several values make up together (`{{Address}}:{{Port}}`) and that does not fit is reported for each.
 pub fn check(text: &str, printed: &[Range<usize>], kind: OutputKind) -> Vec<Misfit> {
+    let lines = if kind == OutputKind::Haproxy { haproxy_cfg::lex(text) } else { Vec::new() };
+    check_lines(text, &lines, printed, kind)
+}
+
+/// [`check`], where the text's lines are there already. (They count only for a [`OutputKind::Haproxy`].)
+pub fn check_lines(
+    text: &str,
+    lines: &[haproxy_cfg::Line],
+    printed: &[Range<usize>],
+    kind: OutputKind,
+) -> Vec<Misfit> {
     let values = values(text, printed);
     let control = "control characters, line feeds included, fit nowhere";
     let harmful = values.iter().filter(|value| value.is_harmful());
     let mut misfits: Vec<Misfit> = harmful.map(|value| value.misfit("any output", control)).collect();
     match kind {
-        OutputKind::Haproxy => misfits.extend(haproxy::check(text, &disarmed(text, printed), &values)),
+        OutputKind::Haproxy => {
+            let disarmed = disarmed(text, printed);
+            let harmless = disarmed == text;
+            let own = if harmless { Vec::new() } else { haproxy_cfg::lex(&disarmed) };
+            let lines = if harmless { lines } else { &own };
+            misfits.extend(haproxy::check(text, &disarmed, lines, &values));
+        }
         OutputKind::Lines => misfits.extend(values.iter().filter_map(|value| line_misfit(text, value))),
         OutputKind::Text => {}
     }

@@ -59,9 +59,13 @@ impl Unit {
     ) -> PoolLoop {
         let output = |template: &Template| {
             let mut output = self.output(template);
-            if let Ok(text) = std::fs::read_to_string(&template.destination) {
+            // Reading a FIFO would wait for a writer.
+            let readable = template.destination.is_file();
+            if let Some(text) =
+                readable.then(|| std::fs::read_to_string(&template.destination).ok()).flatten()
+            {
                 if output.kind == OutputKind::Haproxy {
-                    output.pools = pools_of(&text);
+                    output.pools = pools_of(&text).into();
                 }
                 output.in_force = Some(text.into());
             }
@@ -122,6 +126,7 @@ pub(crate) fn haproxy(config: &Haproxy) -> weir_haproxy::Haproxy {
         master_socket: config.master_socket.clone(),
         reload_command: config.reload_command.clone(),
         reload_timeout: config.reload_timeout,
+        reload_command_timeout: config.reload_timeout,
         ..weir_haproxy::Haproxy::default()
     }
 }

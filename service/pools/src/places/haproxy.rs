@@ -1,6 +1,6 @@
 //! Values in a haproxy.cfg: finds each value's place, checks its characters, then the words it is part of.
 //!
-//! In: the text, the same text disarmed (see the parent module), and the values. Out: the misfits, in no order.
+//! In: the text, the same text disarmed (see the parent module) with its lines, and the values. Out: the misfits, in no order.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,15 +10,15 @@ use haproxy_cfg::{Line, Quote, Word, lex};
 use super::{Misfit, Value, characters, words};
 
 /// The misfits among `values`, which are in order; not those that are harmful anywhere, since these are known.
-pub(super) fn check(text: &str, disarmed: &str, values: &[Value<'_>]) -> Vec<Misfit> {
+pub(super) fn check(text: &str, disarmed: &str, lines: &[Line], values: &[Value<'_>]) -> Vec<Misfit> {
     let mut misfits = Vec::new();
     let mut rest = values;
     // What remains at the end is empty and stands behind the last line feed, on no line.
-    for line in lex(disarmed) {
+    for line in lines {
         let here = rest.partition_point(|value| value.span.start < line.range.end);
         let (on_line, after) = rest.split_at(here);
         if !on_line.is_empty() {
-            check_line(text, disarmed, &line, on_line, &mut misfits);
+            check_line(text, disarmed, line, on_line, &mut misfits);
         }
         rest = after;
     }

@@ -200,7 +200,7 @@ pub(crate) struct PoolLoop {
 #[derive(Debug)]
 struct InFlight {
     change: Option<Change>,
-    pools: Vec<(usize, Pools)>,
+    pools: Vec<(usize, Arc<Pools>)>,
     /// Outputs whose source in this change is an edit.
     edits: BTreeSet<usize>,
     since: Instant,

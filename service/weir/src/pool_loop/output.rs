@@ -25,7 +25,7 @@ pub(crate) struct Output {
     /// The text at the destination, as weir last saw or wrote it.
     pub(crate) in_force: Option<Arc<str>>,
     /// The backends in that text, with their servers.
-    pub(crate) pools: Pools,
+    pub(crate) pools: Arc<Pools>,
     /// What the last turn said of it.
     pub(crate) note: Note,
 }
@@ -66,7 +66,7 @@ pub(crate) enum Note {
 impl Output {
     pub(crate) fn new(config: config::Template, kind: OutputKind) -> Self {
         let note = Note::Waiting(Vec::new());
-        Self { config, kind, good: None, edit: None, in_force: None, pools: Pools::new(), note }
+        Self { config, kind, good: None, edit: None, in_force: None, pools: Arc::default(), note }
     }
 
     /// The source that the next turn renders: an edit that may be tried, else the last good one.

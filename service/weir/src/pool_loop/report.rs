@@ -91,7 +91,7 @@ impl PoolLoop {
             .held()
             .map(|(backend, held)| (backend, held.kept().map(Instance::server).collect()))
             .collect();
-        let pools = self.outputs.iter().flat_map(|output| &output.pools);
+        let pools = self.outputs.iter().flat_map(|output| output.pools.iter());
         pools
             .map(|(backend, servers)| PoolStatus {
                 backend: backend.clone(),

@@ -8,7 +8,11 @@ use weir_pools::guard::Pools;
 /// The backends of a configuration with the `ADDRESS:PORT` of their servers, as [`weir_pools::Instance::server`]
 /// writes it. A backend without servers is there, and empty.
 pub(crate) fn pools_of(text: &str) -> Pools {
-    let document = Document::parse(text);
+    pools_in(&Document::parse(text))
+}
+
+/// The same of a configuration that is parsed already.
+pub(crate) fn pools_in(document: &Document) -> Pools {
     let mut pools = Pools::new();
     for pool in document.pools() {
         let servers: BTreeSet<String> = pool.servers.iter().map(server).collect();

@@ -256,7 +256,7 @@ impl World {
 
 fn fresh(memory: Memory, last_good: Catalogue, file: Option<Arc<str>>) -> PoolLoop {
     let mut output = Output::new(template(), OutputKind::Haproxy);
-    output.pools = file.as_deref().map(pools_of).unwrap_or_default();
+    output.pools = file.as_deref().map(pools_of).unwrap_or_default().into();
     output.in_force = file;
     PoolLoop::new(String::new(), Some(haproxy()), vec![output], Arc::default(), memory, last_good)
 }

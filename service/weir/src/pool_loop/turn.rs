@@ -222,7 +222,7 @@ impl PoolLoop {
         let reason = self.reason(&files, &wanted);
         let edits =
             files.iter().map(|(index, _)| *index).filter(|index| self.outputs[*index].uses_edit()).collect();
-        let mut outcomes: Vec<Option<Pools>> = wanted.outcomes.into_iter().map(pools).collect();
+        let mut outcomes: Vec<Option<Arc<Pools>>> = wanted.outcomes.into_iter().map(pools).collect();
         let pools = files.iter().filter_map(|(index, _)| Some((*index, outcomes[*index].take()?))).collect();
         self.offered = wanted.effective;
         let change = Change { files, reason };
@@ -300,7 +300,7 @@ fn names(backends: &BTreeSet<String>) -> String {
     backends.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn pools(outcome: Outcome) -> Option<Pools> {
+fn pools(outcome: Outcome) -> Option<Arc<Pools>> {
     match outcome {
         Outcome::Text { pools, .. } => Some(pools),
         Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => None,

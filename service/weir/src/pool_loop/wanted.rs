@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use haproxy_cfg::Document;
 use weir_pools::guard::{self, Guard, Pools};
 use weir_pools::places::{self, Misfit, OutputKind};
 use weir_pools::{Answer, Catalogue, Query};
 use weir_template::Template;
 
 use super::culprits::{Banned, Printout, on_line, without_culprits};
-use super::servers::pools_of;
+use super::servers::pools_in;
 use crate::config::Environment;
 use crate::status::LeftOut;
 
@@ -33,7 +34,7 @@ pub(crate) struct Choice<'a> {
     /// Whether the source is not the one that is in force.
     pub(crate) edited: bool,
     /// The backends in force in this output.
-    pub(crate) in_force: &'a Pools,
+    pub(crate) in_force: &'a Arc<Pools>,
 }
 
 /// Everything that a turn looks at.
@@ -68,7 +69,7 @@ pub(crate) struct Wanted {
 pub(crate) enum Outcome {
     Text {
         text: Arc<str>,
-        pools: Pools,
+        pools: Arc<Pools>,
     },
     /// It reads what is not known yet.
     Waiting(BTreeSet<Query>),
@@ -82,7 +83,7 @@ pub(crate) enum Outcome {
 #[derive(Debug, Clone)]
 struct Page {
     text: Arc<str>,
-    pools: Pools,
+    pools: Arc<Pools>,
     reads: BTreeSet<Query>,
     waiting: BTreeSet<Query>,
     printed: Vec<Range<usize>>,
@@ -246,12 +247,13 @@ impl Renderer {
         &self,
         destination: &std::path::Path,
         template: &Arc<Template>,
-        catalogue: &Catalogue,
+        catalogue: &Arc<Catalogue>,
     ) -> Option<Arc<Page>> {
         let memos = self.remembered.get(destination)?;
         let same = |memo: &&Memo| {
+            let unchanged = |query| memo.catalogue.get(query) == catalogue.get(query);
             Arc::ptr_eq(&memo.template, template)
-                && memo.page.reads.iter().all(|query| memo.catalogue.get(query) == catalogue.get(query))
+                && (Arc::ptr_eq(&memo.catalogue, catalogue) || memo.page.reads.iter().all(unchanged))
         };
         memos.iter().find(same).map(|memo| memo.page.clone())
     }
@@ -264,8 +266,10 @@ fn page(
     environment: &Environment,
 ) -> Result<Page, String> {
     let rendered = template.render(catalogue, environment).map_err(|error| error.to_string())?;
-    let misfits = places::check(&rendered.text, &rendered.printed, kind);
-    let pools = if kind == OutputKind::Haproxy { pools_of(&rendered.text) } else { Pools::new() };
+    let read = if kind == OutputKind::Haproxy { rendered.text.as_str() } else { "" };
+    let document = Document::parse(read);
+    let misfits = places::check_lines(&rendered.text, document.lines(), &rendered.printed, kind);
+    let pools = Arc::new(pools_in(&document));
     let text = rendered.text.into();
     let (reads, waiting, printed) = (rendered.reads, rendered.waiting, rendered.printed);
     Ok(Page { text, pools, reads, waiting, printed, misfits, keys: Vec::new() })
@@ -305,19 +309,23 @@ fn effective(guard: &Guard, clean: &Arc<Catalogue>) -> Arc<Catalogue> {
 }
 
 /// The pools that the pages give; an output without a usable page keeps those in force.
-fn wanted_pools(inputs: &Inputs<'_>, pages: &[Option<Rendered>]) -> Pools {
+fn wanted_pools(inputs: &Inputs<'_>, pages: &[Option<Rendered>]) -> Arc<Pools> {
     union(inputs.choices.iter().zip(pages).map(|(choice, page)| match page {
         Some(Ok(page)) if page.waiting.is_empty() => &page.pools,
         _ => choice.in_force,
     }))
 }
 
-fn union<'a>(parts: impl Iterator<Item = &'a Pools>) -> Pools {
+fn union<'a>(parts: impl Iterator<Item = &'a Arc<Pools>>) -> Arc<Pools> {
+    let parts: Vec<&Arc<Pools>> = parts.filter(|pools| !pools.is_empty()).collect();
+    if let [one] = parts.as_slice() {
+        return (*one).clone();
+    }
     let mut union = Pools::new();
-    for (backend, servers) in parts.flatten() {
+    for (backend, servers) in parts.into_iter().flat_map(|pools| pools.iter()) {
         union.entry(backend.clone()).or_default().extend(servers.iter().cloned());
     }
-    union
+    Arc::new(union)
 }
 
 fn printouts<'a>(inputs: &'a Inputs<'_>, pages: &'a [Option<Rendered>]) -> Vec<Printout<'a>> {
