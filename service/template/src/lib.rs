@@ -5,6 +5,7 @@
 //! ([`Problem`]s with line and column), so that a misspelt field or helper is found before anything is rendered.
 
 mod args;
+mod chunks;
 mod error;
 mod lint;
 mod lists;

@@ -25,11 +25,20 @@ pub(crate) struct Reader<'a> {
 }
 
 /// What a render has read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) reads: BTreeSet<Query>,
     pub(crate) waiting: BTreeSet<Query>,
     pub(crate) selected: BTreeSet<Selection>,
+}
+
+impl Seen {
+    /// Adds what another part of the render has read.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.reads.extend(other.reads.iter().cloned());
+        self.waiting.extend(other.waiting.iter().cloned());
+        self.selected.extend(other.selected.iter().cloned());
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -48,9 +57,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What was read.
-    pub(crate) fn seen(self) -> Seen {
-        self.seen.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// What was read since the last time this was asked.
+    pub(crate) fn take_seen(&self) -> Seen {
+        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The answer to a query; noted as read, and as waited for where it is not known.

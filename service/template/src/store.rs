@@ -78,7 +78,7 @@ impl Store {
 }
 
 /// Whether two answers are the very same list in memory.
-fn same(a: &Answer, b: &Answer) -> bool {
+pub(crate) fn same(a: &Answer, b: &Answer) -> bool {
     match (a, b) {
         (Answer::Instances(a), Answer::Instances(b)) => Arc::ptr_eq(a, b),
         (Answer::Services(a), Answer::Services(b)) => Arc::ptr_eq(a, b),

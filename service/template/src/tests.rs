@@ -646,3 +646,51 @@ fn templates_may_be_shared_between_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Template>();
 }
+
+/// Loops of each kind, elements that read several answers, and some that read none.
+const MANY: &str = "# {{env \"HOST\"}}\n{{#each (service \"web\")}}\n s {{Server}} {{ServiceMeta.zone}}\n{{/each}}\n\
+    plain\n{{#each (services)}}backend {{Name}}\n{{#each (service Name)}}  s {{Address}}:{{Port}}\n{{/each}}{{/each}}\n\
+    {{key_or_default \"k\" \"none\"}}\n{{#if (key_exists \"k\")}}k{{else}}-{{/if}}{{#each (tree \"app\")}}{{Key}}={{Value}} {{/each}}\n";
+
+/// What Consul may say at one moment: instances of web and api, listed services, a key, keys below a prefix.
+fn moment() -> impl Strategy<Value = Catalogue> {
+    let known = |strategy: BoxedStrategy<Answer>| proptest::option::weighted(0.8, strategy);
+    let list = |name: &'static str| {
+        let some = proptest::collection::btree_set(1_u16..5, 0..4);
+        some.prop_map(move |ports| {
+            let list: Vec<Instance> = ports.iter().map(|port| instance(name, "10.0.0.1", *port)).collect();
+            Answer::Instances(list.into())
+        })
+        .boxed()
+    };
+    let names = proptest::sample::subsequence(vec!["api", "web"], 0..=2).prop_map(|names| {
+        let entry = |name: &&str| ServiceEntry { name: (*name).to_owned(), tags: vec![] };
+        Answer::Services(names.iter().map(entry).collect())
+    });
+    let value = proptest::option::of("[a-z]{0,3}").prop_map(|value| Answer::Value(value.map(Into::into)));
+    let pairs = proptest::collection::btree_map("[a-c]", "[a-z]{0,2}", 0..3).prop_map(|pairs| {
+        Answer::Pairs(pairs.iter().map(|(key, value)| pair(&format!("app/{key}"), key, value)).collect())
+    });
+    (known(list("web")), known(list("api")), known(names.boxed()), known(value.boxed()), known(pairs.boxed()))
+        .prop_map(|(web, api, names, value, pairs)| {
+            let services = Query::Services { datacenter: None };
+            let queries = [service("web"), service("api"), services, key("k"), prefix("app")];
+            let answers = [web, api, names, value, pairs];
+            queries.into_iter().zip(answers).filter_map(|(query, answer)| Some((query, answer?))).collect()
+        })
+}
+
+proptest! {
+    /// A render that goes on from the last one gives what a first render gives.
+    #[test]
+    fn a_later_render_is_equal_to_a_full_one(
+        moments in proptest::collection::vec((moment(), "[ab]"), 1..8)
+    ) {
+        let template = Template::parse("many", MANY).unwrap();
+        for (catalogue, host) in moments {
+            let env = BTreeMap::from([("HOST".to_owned(), host)]);
+            let full = Template::parse("many", MANY).unwrap().render(&catalogue, &env).unwrap();
+            prop_assert_eq!(template.render(&catalogue, &env).unwrap(), full);
+        }
+    }
+}
