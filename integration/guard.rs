@@ -131,3 +131,21 @@ async fn a_lost_permission_empties_no_pool() {
     let all = [one.server(), two.server(), three.server()];
     haproxy.wait_servers("web", &all, Duration::from_mins(2)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_may_not_read_a_key_is_said_to_be_denied() {
+    let acl = json!({"acl": {"enabled": true, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}}});
+    let Some(mut site) = Site::with_consul(MASTER, acl).await else { return };
+    let may = "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
+    site.consul.put("/v1/acl/policy", &json!({"Name": "weir", "Rules": may})).await;
+    let token = site.consul.put("/v1/acl/token", &json!({"Policies": [{"Name": "weir"}]})).await;
+    site.consul_options = format!("token = {}", token["SecretID"]);
+    site.write_template(&site.template("    # {{key \"site/name\"}}\n"));
+    let mut weir = site.weir();
+    let denied = |status: &Value| status["consul"]["state"] == "denied";
+    let status = weir.wait_status("weir is denied", SOON, denied).await;
+    assert!(
+        status["consul"]["error"].as_str().is_some_and(|error| error.contains("site/name")),
+        "{status:#}"
+    );
+}

@@ -127,3 +127,22 @@ async fn a_leader_that_cannot_reach_nomad_lets_go() {
     cluster.faults().nomad_down(false);
     only.leads(Duration::from_mins(1)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nomad_that_hangs_is_said_to_be_away() {
+    if haproxy::binary().is_none() {
+        return;
+    }
+    let cluster = cluster::start().await;
+    cluster.run_job(&cluster::web()).unwrap();
+    let mut only = Balancer::start(&cluster).await;
+    only.leads(SOON).await;
+    cluster.faults().nomad_hang(true);
+    // A blocking query that hangs would tell after a minute.
+    let away = |status: &Value| status["scaling"]["nomad"]["state"] == "unreachable";
+    let status = only.weir.wait_status("it is away", Duration::from_secs(30), away).await;
+    assert!(status["scaling"]["nomad"]["error"].is_string(), "{status:#}");
+    assert!(only.weir.log().contains("Nomad does not answer"));
+    cluster.faults().nomad_hang(false);
+    only.leads(Duration::from_mins(1)).await;
+}

@@ -34,3 +34,5 @@ mod rig_itself;
 mod shipped;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod surroundings;

@@ -103,3 +103,30 @@ async fn the_count_follows_the_load_on_a_real_nomad() {
     assert!(weir.terminate().await.success());
     nomad.stop("web").await;
 }
+
+/// Nomad forgets a purged job's allocations at once: weir must know before whose they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purged_job_empties_its_pool() {
+    let Some(mut site) = Site::new().await else { return };
+    let Some(nomad) = Nomad::start(site.dir(), &site.consul).await else { return };
+    nomad.run(&job()).await;
+    site.options = format!("nomad {{\n  address = \"{}\"\n}}", nomad.address());
+    site.write_template(&site.template(SERVERS));
+    let mut weir = site.weir();
+    let haproxy = site.haproxy().await;
+    let minute = Duration::from_mins(1);
+    weir.wait_status("two servers are in the pool", minute, |status| {
+        let servers = status["haproxy"][0]["pools"][0]["servers"].as_array();
+        status["ready"] == true && servers.is_some_and(|servers| servers.len() == 2)
+    })
+    .await;
+    // Whose they are is asked every two seconds, once Nomad answers.
+    weir.wait_status("weir leads", minute, |s| s["scaling"]["leader"]["state"] == "leading").await;
+    weir.wait_status("a decision was made", minute, |s| {
+        s["scaling"]["policies"][0]["last_decision"].is_object()
+    })
+    .await;
+    nomad.purge("web").await;
+    haproxy.wait_servers("web", &[], minute).await;
+    nomad.stop("web").await;
+}

@@ -69,3 +69,31 @@ async fn a_reload_that_is_due_survives_a_restart_of_weir() {
     haproxy.wait_servers("web", &[one.server(), two.server()], SOON).await;
     site.wait_answering(&["one", "two"], SOON).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_hangs_ends_at_the_reload_timeout_and_weir_is_not_ready() {
+    let Some(mut site) = Site::new().await else { return };
+    let [one, two] = &instances(["one", "two"]).await[..] else { unreachable!() };
+    let hangs = format!(
+        "[ ! -e {0}/hangs ] || sleep 60; kill -USR2 \"$(cat {0}/haproxy.pid)\"",
+        site.dir().display()
+    );
+    site.reload = Reload::Command(hangs);
+    site.haproxy_options = "reload_timeout = \"1s\"".to_owned();
+    site.consul.register("web", "one", one.port).await;
+    let (mut weir, haproxy) = site.up().await;
+    std::fs::write(site.path("hangs"), "").unwrap();
+    site.consul.register("web", "two", two.port).await;
+    let failed = |status: &serde_json::Value| status["haproxy"][0]["last_reload"]["ok"] == false;
+    // Well before the half minute that a command had once.
+    let status = weir.wait_status("the reload has failed", SOON, failed).await;
+    let error = status["haproxy"][0]["last_reload"]["error"].as_str().unwrap_or_default();
+    assert!(error.contains("`reload_timeout`"), "{error}");
+    assert_eq!(status["ready"], false, "{status:#}");
+    assert!(status["reasons"][0].as_str().is_some_and(|reason| reason.contains("reload")), "{status:#}");
+    assert_eq!(weir.answers("/ready").await, Some(503));
+    assert!(weir.metrics().await.contains("weir_reload_pending{haproxy=\"\"} 1"));
+    std::fs::remove_file(site.path("hangs")).unwrap();
+    haproxy.wait_servers("web", &[one.server(), two.server()], SOON).await;
+    weir.wait_ready().await;
+}

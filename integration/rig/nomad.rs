@@ -69,6 +69,13 @@ impl Nomad {
         self.running().push(parsed["ID"].as_str().expect("a job has an ID").to_owned());
     }
 
+    /// Stops a job and forgets it, as `nomad job stop -purge` does.
+    pub(crate) async fn purge(&self, job: &str) {
+        let path = format!("/v1/job/{job}?purge=true");
+        let reply = http::send(self.port, "DELETE", &path, "", "").await.expect("Nomad answers");
+        assert_eq!(reply.status, 200, "DELETE {path}: {}", reply.body);
+    }
+
     /// Stops a job and waits until none of its allocations runs.
     pub(crate) async fn stop(&self, job: &str) {
         let path = format!("/v1/job/{job}");

@@ -116,7 +116,7 @@ pub enum ReloadError {
     },
     /// The command did not end; it was killed with all that it started.
     #[error(
-        "`{command}` did not end within {after:?} and was killed: raise `reload_command_timeout` if it needs longer"
+        "`{command}` did not end within {after:?} and was killed: raise `reload_timeout` if it needs longer"
     )]
     CommandTimedOut {
         /// The command.

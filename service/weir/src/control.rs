@@ -3,8 +3,9 @@
 //! One request per connection: a line of JSON in, a line of JSON out. Requests are bounded in size and time; one that
 //! cannot be read is answered with what is wrong.
 
-use std::path::Path;
-use std::time::Duration;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ use crate::pool_loop::Event;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a client may take to say what it wants.
 const READING: Duration = Duration::from_secs(5);
+/// A socket that takes no connections (no file descriptor is left, say) is complained of no more often than this.
+const QUIET: Duration = Duration::from_mins(1);
 /// A request is a few words.
 const LARGEST: u64 = 16 << 10;
 
@@ -49,8 +52,22 @@ pub(crate) enum Response {
 #[derive(Debug, Clone)]
 pub(crate) struct Loops(pub(crate) Vec<(String, mpsc::Sender<Event>)>);
 
+/// The socket, bound; its file goes with the value.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Gone already, or nobody listens on it: the next weir takes it over.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 /// Binds the socket. One that nobody listens on is taken over; one that is in use is an error.
-pub(crate) fn bind(control: &config::Control) -> anyhow::Result<UnixListener> {
+pub(crate) fn bind(control: &config::Control) -> anyhow::Result<Socket> {
     let path = &control.path;
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         bail!(
@@ -58,18 +75,26 @@ pub(crate) fn bind(control: &config::Control) -> anyhow::Result<UnixListener> {
             path.display()
         );
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error)
-                .with_context(|| format!("{}: the old socket cannot be removed", path.display()));
-        }
-        _ => {}
-    }
+    remove_old(path)?;
     let listener = UnixListener::bind(path).with_context(|| {
         format!("{}: cannot be made; is its directory there and writable?", path.display())
     })?;
+    let socket = Socket { listener, path: path.clone() };
     permit(control).with_context(|| format!("{}: its mode or group cannot be set", path.display()))?;
-    Ok(listener)
+    Ok(socket)
+}
+
+/// Removes the socket that a weir left behind; anything else is somebody's file.
+fn remove_old(path: &Path) -> anyhow::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            bail!("{}: is there and is no socket; set `control` to another path", path.display())
+        }
+        Ok(_) => std::fs::remove_file(path)
+            .with_context(|| format!("{}: the old socket cannot be removed", path.display())),
+        // What else is wrong with the path, binding tells.
+        Err(_) => Ok(()),
+    }
 }
 
 fn permit(control: &config::Control) -> anyhow::Result<()> {
@@ -84,14 +109,18 @@ fn permit(control: &config::Control) -> anyhow::Result<()> {
 }
 
 /// Serves requests until cancelled.
-pub(crate) async fn serve(listener: UnixListener, loops: Loops, cancel: CancellationToken) {
+pub(crate) async fn serve(socket: Socket, loops: Loops, cancel: CancellationToken) {
+    let mut warned: Option<Instant> = None;
     loop {
         let stream = tokio::select! {
             () = cancel.cancelled() => return,
-            accepted = listener.accept() => match accepted {
+            accepted = socket.listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    warn!("control socket: {error}");
+                    if warned.is_none_or(|at| at.elapsed() >= QUIET) {
+                        warn!("control socket: no connection can be taken, tried again and again: {error}");
+                        warned = Some(Instant::now());
+                    }
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -135,8 +164,9 @@ impl Loops {
 
     async fn reload(&self, haproxy: &str) -> Response {
         let Some((_, events)) = self.0.iter().find(|(name, _)| name == haproxy) else {
-            let known: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
-            return Response::Error(format!("there is no haproxy {haproxy:?}; there is {known:?}"));
+            let known: Vec<String> = self.0.iter().map(|(name, _)| labelled(name)).collect();
+            let known = known.join(", ");
+            return Response::Error(format!("there is no {}; there is {known}", labelled(haproxy)));
         };
         send(events, Event::Reload).await
     }
@@ -152,6 +182,11 @@ impl Loops {
         }
         response
     }
+}
+
+/// An HAProxy as messages call it.
+fn labelled(name: &str) -> String {
+    if name.is_empty() { "haproxy without a label".into() } else { format!("haproxy \"{name}\"") }
 }
 
 async fn send(
@@ -181,4 +216,46 @@ pub(crate) async fn ask(path: &Path, request: &Request) -> anyhow::Result<Respon
         .await
         .context("weir does not answer")??;
     serde_json::from_str(&line).context("weir's answer cannot be read; is it the same version?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(path: PathBuf, group: Option<&str>) -> config::Control {
+        config::Control { path, perms: 0o600, group: group.map(str::to_owned) }
+    }
+
+    #[tokio::test]
+    async fn an_old_socket_is_taken_over_and_a_file_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weir.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let socket = bind(&control(path.clone(), None)).unwrap();
+        assert!(bind(&control(path.clone(), None)).unwrap_err().to_string().contains("another weir"));
+        drop(socket);
+        assert!(!path.exists());
+
+        std::fs::write(&path, "precious").unwrap();
+        let refused = bind(&control(path.clone(), None)).unwrap_err().to_string();
+        assert!(refused.contains("is no socket"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_bind_that_fails_leaves_no_socket_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weir.sock");
+        bind(&control(path.clone(), Some("no-such-group"))).unwrap_err();
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_label_is_answered_with_those_that_there_are() {
+        let (events, _queue) = mpsc::channel(1);
+        let loops = Loops(vec![(String::new(), events.clone()), ("edge".into(), events)]);
+        let said = loops.ask(Request::Reload { haproxy: "egde".into() }).await;
+        let expected = "there is no haproxy \"egde\"; there is haproxy without a label, haproxy \"edge\"";
+        assert_eq!(said, Response::Error(expected.into()));
+    }
 }

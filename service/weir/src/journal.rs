@@ -12,6 +12,7 @@ use serde::Serialize;
 use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
+use crate::short::{self, short, short_words};
 
 /// How many entries are kept for readers; at some hundred bytes each, well under a megabyte.
 const KEPT: usize = 1000;
@@ -24,6 +25,8 @@ pub(crate) enum Record {
     Changed { haproxy: String, reason: String, files: Vec<String>, result: ChangeResult, took_ms: u64 },
     /// New text was not put in force. Nothing that works was touched.
     Refused { haproxy: String, error: String },
+    /// New text could not be written or checked; it is tried again. Nothing that works was touched.
+    WriteFailed { haproxy: String, error: String },
     /// HAProxy was reloaded.
     Reloaded { haproxy: String, reason: String, pid: Option<u32>, took_ms: u64 },
     /// A reload failed; it is tried again.
@@ -152,6 +155,7 @@ fn log(record: &Record) {
         | Record::PolicyProblem { .. }
         | Record::ScaleFailed { .. } => warn!("{}", sentence(record)),
         Record::Refused { .. }
+        | Record::WriteFailed { .. }
         | Record::SourceFailed { .. }
         | Record::Kept { .. }
         | Record::HeldBack { .. } => error!("{}", sentence(record)),
@@ -170,6 +174,9 @@ pub(crate) fn sentence(record: &Record) -> String {
             format!("{}{}: {how} in {took_ms} ms ({reason})", of(haproxy), files.join(", "))
         }
         Record::Refused { haproxy, error } => format!("{}not put in force: {error}", of(haproxy)),
+        Record::WriteFailed { haproxy, error } => {
+            format!("{}cannot be written, tried again: {error}", of(haproxy))
+        }
         Record::Reloaded { haproxy, reason, pid, took_ms } => {
             let pid = pid.map_or(String::new(), |pid| format!(", worker {pid}"));
             format!("{}reloaded in {took_ms} ms{pid} ({reason})", of(haproxy))
@@ -183,14 +190,14 @@ pub(crate) fn sentence(record: &Record) -> String {
         },
         Record::SourceChanged { template } => format!("{template}: edited"),
         Record::SourceFailed { template, error } => {
-            format!("{template}: cannot be used, its last good source stays in force: {error}")
+            format!("{template}: cannot be used, what is in force stays: {error}")
         }
         Record::SourceAccepted { template } => format!("{template}: in force"),
         Record::Kept { haproxy, backend, servers } => format!(
             "{}backend {backend} would become empty; keeping {} until instances come back. If zero is meant: \
              weir servers --confirm-empty {backend}",
             of(haproxy),
-            servers.join(", ")
+            short::list(servers)
         ),
         Record::Released { haproxy, backend, why } => {
             format!("{}backend {backend} follows Consul again: {why}", of(haproxy))
@@ -202,10 +209,11 @@ pub(crate) fn sentence(record: &Record) -> String {
             backends.join(", ")
         ),
         Record::LeftOut { haproxy, service, instance, node, reason } => {
-            format!("{}service {service}: instance {instance} on {node} is left out: {reason}", of(haproxy))
+            let instance = instance_of(service, instance, node);
+            format!("{}{instance} is left out: {}", of(haproxy), short_words(reason))
         }
         Record::LeftOutEnded { haproxy, service, instance, node } => {
-            format!("{}service {service}: instance {instance} on {node} is no longer left out", of(haproxy))
+            format!("{}{} is no longer left out", of(haproxy), instance_of(service, instance, node))
         }
         other => scaling_sentence(other),
     }
@@ -230,6 +238,10 @@ fn scaling_sentence(record: &Record) -> String {
         }
         other => format!("{other:?}"),
     }
+}
+
+fn instance_of(service: &str, instance: &str, node: &str) -> String {
+    format!("service {}: instance {} on {}", short(service), short(instance), short(node))
 }
 
 fn with_error(text: &str, error: Option<&String>) -> String {

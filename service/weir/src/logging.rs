@@ -17,6 +17,8 @@ pub(crate) fn start(log: &Log) {
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
         .with_target(false)
+        // What reads standard error may go away; the default then panics in whichever part happens to log.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // A second start (in a test) keeps the first log.
     let _ = if log.json {

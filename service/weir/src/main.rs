@@ -13,13 +13,16 @@ mod interest;
 mod journal;
 mod logging;
 mod metrics;
+mod parts;
 mod pool_loop;
 mod render;
 mod run;
 mod sampler;
 mod scale_loop;
+mod short;
 mod show;
 mod sources;
+mod state_lock;
 mod status;
 mod units;
 mod views;
@@ -28,24 +31,36 @@ mod zero;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 use config::{Config, Environment};
 use control::{Request, Response};
 
-#[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
+/// How long a file that cannot be read to its end may hold up the end of the process.
+const LINGER: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
     // One TLS provider for the whole process. Only a second call could fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match command(Cli::parse().command).await {
-        Ok(code) => code,
-        Err(error) => {
-            say(&mut std::io::stderr(), &format!("weir: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    let arguments = Cli::parse().command;
+    let ended = runtime().and_then(|runtime| {
+        let ended = runtime.block_on(command(arguments));
+        runtime.shutdown_timeout(LINGER);
+        ended
+    });
+    ended.unwrap_or_else(|error| {
+        say(&mut std::io::stderr(), &format!("weir: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.context("threads cannot be started")
 }
 
 async fn command(command: Command) -> anyhow::Result<ExitCode> {

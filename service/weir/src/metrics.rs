@@ -19,9 +19,12 @@ pub(crate) struct Metrics {
     scales: IntCounterVec,
     consul_requests: IntCounter,
     consul_up: IntGauge,
-    nomad_up: IntGauge,
-    leader: IntGauge,
+    /// Without a value, and so not shown, where Nomad is not configured.
+    nomad_up: IntGaugeVec,
+    leader: IntGaugeVec,
     haproxy_up: IntGaugeVec,
+    reload_pending: IntGaugeVec,
+    held_back: IntGaugeVec,
     pool_servers: IntGaugeVec,
     pool_kept: IntGaugeVec,
     left_out: IntGaugeVec,
@@ -56,9 +59,15 @@ impl Metrics {
             )?,
             consul_requests: make.counter("consul_requests_total", "Requests sent to Consul.")?,
             consul_up: make.gauge("consul_up", "Whether Consul answers.")?,
-            nomad_up: make.gauge("nomad_up", "Whether Nomad answers.")?,
-            leader: make.gauge("leader", "Whether this weir may change Nomad.")?,
+            nomad_up: make.gauges("nomad_up", "Whether Nomad answers.", &[])?,
+            leader: make.gauges("leader", "Whether this weir may change Nomad.", &[])?,
             haproxy_up: make.gauges("haproxy_up", "Whether HAProxy answers.", &["haproxy"])?,
+            reload_pending: make.gauges(
+                "reload_pending",
+                "Whether the files are newer than what HAProxy runs.",
+                &["haproxy"],
+            )?,
+            held_back: make.gauges("held_back", "Whether changes are held back.", &["haproxy"])?,
             pool_servers: make.gauges("pool_servers", "Servers in a pool.", &["haproxy", "backend"])?,
             pool_kept: make.gauges(
                 "pool_kept",
@@ -92,6 +101,9 @@ impl Metrics {
             Record::Refused { haproxy, .. } => {
                 self.changes.with_label_values(&[haproxy.as_str(), "refused"]).inc();
             }
+            Record::WriteFailed { haproxy, .. } => {
+                self.changes.with_label_values(&[haproxy.as_str(), "failed"]).inc();
+            }
             Record::Reloaded { haproxy, .. } => {
                 self.reloads.with_label_values(&[haproxy.as_str(), "ok"]).inc();
             }
@@ -121,9 +133,8 @@ impl Metrics {
         self.consul_up.set(i64::from(status.consul.state == "ok"));
         let missing = status.consul.attempts.saturating_sub(self.consul_requests.get());
         self.consul_requests.inc_by(missing);
-        for gauges in [&self.pool_servers, &self.pool_kept, &self.left_out, &self.haproxy_up] {
-            gauges.reset();
-        }
+        self.pool_servers.reset();
+        self.pool_kept.reset();
         for haproxy in &status.haproxy {
             self.observe_haproxy(haproxy);
         }
@@ -142,6 +153,8 @@ impl Metrics {
         let up = haproxy.state == crate::status::HaproxyState::Running;
         self.haproxy_up.with_label_values(&[name]).set(i64::from(up));
         self.left_out.with_label_values(&[name]).set(signed(haproxy.left_out.len()));
+        self.reload_pending.with_label_values(&[name]).set(i64::from(haproxy.reload_pending));
+        self.held_back.with_label_values(&[name]).set(i64::from(haproxy.held_back.is_some()));
         for pool in &haproxy.pools {
             let labels = [name, pool.backend.as_str()];
             self.pool_servers.with_label_values(&labels).set(signed(pool.servers.len()));
@@ -150,8 +163,8 @@ impl Metrics {
     }
 
     fn observe_scaling(&self, scaling: &crate::status::ScalingStatus) {
-        self.nomad_up.set(i64::from(scaling.nomad.state == "ok"));
-        self.leader.set(i64::from(scaling.leader.state == "leading"));
+        self.nomad_up.with_label_values::<&str>(&[]).set(i64::from(scaling.nomad.state == "ok"));
+        self.leader.with_label_values::<&str>(&[]).set(i64::from(scaling.leader.state == "leading"));
         self.policy_count.reset();
         self.policy_wanted.reset();
         for policy in &scaling.policies {
@@ -230,11 +243,51 @@ fn opts(name: &str, help: &str) -> Opts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::{ConsulStatus, LeaderStatus, NomadStatus, ScalingStatus};
 
     #[test]
     fn every_metric_registers_and_records_are_counted_by_kind() {
         let metrics = Metrics::new().unwrap();
         metrics.count(&Record::SourceChanged { template: "a".into() });
         assert_eq!(metrics.records.with_label_values(&["source_changed"]).get(), 1);
+    }
+
+    #[test]
+    fn nothing_is_said_of_nomad_where_there_is_none() {
+        let metrics = Metrics::new().unwrap();
+        let mut status = status();
+        let without = metrics.render(&status);
+        assert!(!without.contains("nomad_up") && !without.contains("weir_leader"), "{without}");
+        assert!(without.contains("weir_consul_up 1\n"), "{without}");
+        status.scaling = Some(ScalingStatus {
+            leader: LeaderStatus { state: "leading".into(), holder: None },
+            nomad: NomadStatus { state: "unreachable".into(), error: None },
+            policies: Vec::new(),
+        });
+        let with = metrics.render(&status);
+        assert!(with.contains("weir_nomad_up 0\n") && with.contains("weir_leader 1\n"), "{with}");
+    }
+
+    fn status() -> Status {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let consul = ConsulStatus {
+            state: "ok".into(),
+            error: None,
+            since: now,
+            attempts: 1,
+            mode: "narrow".into(),
+            watches: 1,
+        };
+        Status {
+            version: String::new(),
+            started: now,
+            cluster: String::new(),
+            ready: true,
+            reasons: Vec::new(),
+            consul,
+            templates: Vec::new(),
+            haproxy: Vec::new(),
+            scaling: None,
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::pool_loop::{self, Change, Effect, Event, Handle, Inbox, PoolLoop, Report};
 use crate::sources;
+use crate::state_lock;
 use crate::status::TemplateState;
 use crate::units::{Unit, units};
 
@@ -42,6 +43,7 @@ fn answers(config: &Config, environment: &Environment) -> anyhow::Result<Answers
 
 /// Renders to the files.
 pub(crate) async fn once(config: &Config, environment: Environment, wait: Duration) -> anyhow::Result<()> {
+    let _lock = state_lock::take(&config.state_dir)?;
     let answers = answers(config, &environment)?;
     let environment = Arc::new(environment);
     let journal = Journal::new(Arc::new(Metrics::new()?));

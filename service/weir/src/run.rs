@@ -2,81 +2,115 @@
 //!
 //! Only a configuration that is wrong, or what weir must own and cannot get (its state directory, its sockets), ends
 //! the start. Everything else is waited for. Ends on SIGTERM or SIGINT: what is being written is finished, the lock is
-//! let go of, within five seconds.
+//! let go of, within five seconds. A part that fails ends it the same way, with an error.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use weir_consul::{Health, Leadership, LockOptions, Reach};
 use weir_nomad::policies;
 use weir_pools::{Catalogue, Query};
 
+use crate::chain::chain;
 use crate::config::{Config, Environment};
 use crate::journal::{Journal, Record};
 use crate::metrics::Metrics;
+use crate::parts::{Failed, Parts};
 use crate::pool_loop::{self, Handle, Inbox};
 use crate::sampler::{self, Taken};
 use crate::sources::{self, Watched};
 use crate::status::{LeaderStatus, NomadStatus, ScalingStatus};
 use crate::units::{Unit, haproxy, units};
 use crate::views::Views;
-use crate::{clients, control, http, interest, logging, scale_loop, zero};
+use crate::{clients, control, http, interest, logging, scale_loop, state_lock, zero};
 
 /// How long the parts have to end.
 const GRACE: Duration = Duration::from_millis(4500);
 /// How often Nomad is asked whether it answers at all: a blocking query that hangs would tell only after a minute.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Runs until a signal ends it.
+/// Runs until a signal ends it, or a part that fails.
 pub(crate) async fn run(config: Config, environment: Environment) -> anyhow::Result<()> {
     logging::start(&config.log);
-    let cancel = CancellationToken::new();
-    let tracker = TaskTracker::new();
-    let mut ends = signals()?;
-    let daemon = Daemon::start(&config, Arc::new(environment), &cancel, &tracker).await?;
-    tracing::info!("weir {} runs", env!("CARGO_PKG_VERSION"));
-    ends.recv().await;
-    tracing::info!("ending");
-    cancel.cancel();
-    tracker.close();
-    daemon.end(&tracker).await;
-    Ok(())
+    let signals = signals()?;
+    let (parts, mut failed) = Parts::new();
+    parts.hear_panics();
+    let _lock = state_lock::take(&config.state_dir)?;
+    let started = start(&config, Arc::new(environment), &parts, signals.hangups).await;
+    let (ended, leadership) = match started {
+        Ok(leadership) => (wait(&signals.end, &mut failed).await, leadership),
+        Err(error) => (Err(error), None),
+    };
+    parts.end(let_go(leadership), GRACE).await;
+    ended
 }
 
-/// A channel that gets a message at the first signal; the second ends the process at once.
-fn signals() -> anyhow::Result<tokio::sync::mpsc::Receiver<()>> {
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    let mut term = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
-    let mut int = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+/// Waits for the end, and says whether it is a good one.
+async fn wait(end: &CancellationToken, failed: &mut Failed) -> anyhow::Result<()> {
+    tracing::info!("weir {} runs", env!("CARGO_PKG_VERSION"));
+    tokio::select! {
+        () = end.cancelled() => {
+            tracing::info!("ending");
+            Ok(())
+        }
+        Some(failure) = failed.recv() => {
+            tracing::error!("ending, because a part of weir failed: {failure}");
+            bail!("a part of weir failed: {failure}")
+        }
+    }
+}
+
+/// Waits until the lock has been let go of: then its channel closes.
+async fn let_go(leadership: Option<watch::Receiver<Leadership>>) {
+    if let Some(mut leadership) = leadership {
+        while leadership.changed().await.is_ok() {}
+    }
+}
+
+/// What signals ask for.
+struct Signals {
+    /// SIGTERM or SIGINT came; the second one ends the process at once.
+    end: CancellationToken,
+    /// SIGHUP: a message for the sources to be read again.
+    hangups: mpsc::Receiver<()>,
+}
+
+fn signals() -> anyhow::Result<Signals> {
+    let handle = |kind, name| signal(kind).with_context(|| format!("{name} cannot be handled"));
+    let mut term = handle(SignalKind::terminate(), "SIGTERM")?;
+    let mut int = handle(SignalKind::interrupt(), "SIGINT")?;
+    let mut hup = handle(SignalKind::hangup(), "SIGHUP")?;
+    // They mean nothing here; by default they would end the process.
+    drop(handle(SignalKind::user_defined1(), "SIGUSR1")?);
+    drop(handle(SignalKind::user_defined2(), "SIGUSR2")?);
+    let (again, hangups) = mpsc::channel(1);
+    let end = CancellationToken::new();
+    let signals = Signals { end: end.clone(), hangups };
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
+                _ = hup.recv() => {
+                    // One that waits already is enough.
+                    let _ = again.try_send(());
+                    continue;
+                }
             }
-            if sender.try_send(()).is_err() {
+            if end.is_cancelled() {
                 std::process::exit(1);
             }
+            end.cancel();
         }
     });
-    Ok(receiver)
-}
-
-/// The parts that must end in order.
-struct Daemon {
-    pools: Vec<JoinHandle<()>>,
-    leadership: Option<watch::Receiver<Leadership>>,
-    control: PathBuf,
+    Ok(signals)
 }
 
 /// What the parts share.
@@ -86,76 +120,55 @@ struct Shared<'a> {
     consul: weir_consul::Client,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     journal: Journal,
-    cancel: &'a CancellationToken,
-    tracker: &'a TaskTracker,
+    parts: &'a Parts,
 }
 
-impl Daemon {
-    async fn start(
-        config: &Config,
-        environment: Arc<Environment>,
-        cancel: &CancellationToken,
-        tracker: &TaskTracker,
-    ) -> anyhow::Result<Self> {
-        let metrics = Arc::new(Metrics::new().context("metrics")?);
-        let journal = Journal::new(metrics.clone());
-        let consul = clients::consul(&config.consul, &environment)?;
-        let listener = TcpListener::bind(config.http).await.with_context(|| {
-            format!("{}: cannot listen here; is another weir running? Set `http {{ address }}`", config.http)
-        })?;
-        let socket = control::bind(&config.control)?;
-        let (wanted, queries) = watch::channel(BTreeSet::<Query>::new());
-        let (catalogue, health) = weir_consul::watch(consul.clone(), queries, cancel.clone());
-        tracker.spawn(cancelled(cancel, note_consul(health.clone(), journal.clone())));
+/// Starts every part. Out: who leads, where Nomad is configured.
+async fn start(
+    config: &Config,
+    environment: Arc<Environment>,
+    parts: &Parts,
+    hangups: mpsc::Receiver<()>,
+) -> anyhow::Result<Option<watch::Receiver<Leadership>>> {
+    let metrics = Arc::new(Metrics::new().context("metrics")?);
+    let journal = Journal::new(metrics.clone());
+    let consul = clients::consul(&config.consul, &environment)?;
+    let listener = TcpListener::bind(config.http).await.with_context(|| {
+        format!("{}: cannot listen here; is another weir running? Set `http {{ address }}`", config.http)
+    })?;
+    let socket = control::bind(&config.control)?;
+    let (wanted, queries) = watch::channel(BTreeSet::<Query>::new());
+    let (catalogue, health) = weir_consul::watch(consul.clone(), queries, parts.cancel.clone());
+    parts.spawn_cancelled("the note of Consul's health", note_consul(health.clone(), journal.clone()));
 
-        let shared =
-            Shared { config, environment, consul, catalogue, journal: journal.clone(), cancel, tracker };
-        let (handles, samples) = shared.pools()?;
-        let reads = handles.iter().map(|handle| handle.reads.clone()).collect();
-        tracker.spawn(interest::unite(reads, wanted, cancel.clone()));
-        let scaling = shared.scaling(&handles, samples)?;
-        let views = Views {
-            started: Timestamp::now(),
-            cluster: config.cluster.clone(),
-            consul: health,
-            pools: handles.iter().map(|handle| handle.report.clone()).collect(),
-            scaling: scaling.as_ref().map(|(report, _)| report.clone()),
-            journal,
-            metrics,
-        };
-        tracker.spawn(http::serve(listener, views, cancel.clone()));
-        let loops = handles.iter().map(|handle| (handle.name.clone(), handle.events.clone())).collect();
-        tracker.spawn(control::serve(socket, control::Loops(loops), cancel.clone()));
-        Ok(Self {
-            pools: handles.into_iter().map(|handle| handle.task).collect(),
-            leadership: scaling.map(|(_, leadership)| leadership),
-            control: config.control.path.clone(),
-        })
+    let shared = Shared { config, environment, consul, catalogue, journal: journal.clone(), parts };
+    let (handles, samples) = shared.pools(hangups)?;
+    let reads = handles.iter().map(|handle| handle.reads.clone()).collect();
+    parts.spawn("the list of what is read", interest::unite(reads, wanted, parts.cancel.clone()));
+    let scaling = shared.scaling(&handles, samples)?;
+    let views = Views {
+        started: Timestamp::now(),
+        cluster: config.cluster.clone(),
+        consul: health,
+        pools: handles.iter().map(|handle| handle.report.clone()).collect(),
+        scaling: scaling.as_ref().map(|(report, _)| report.clone()),
+        journal,
+        metrics,
+    };
+    parts.spawn("the HTTP interface", http::serve(listener, views, parts.cancel.clone()));
+    let loops = handles.iter().map(|handle| (handle.name.clone(), handle.events.clone())).collect();
+    let controlled = control::serve(socket, control::Loops(loops), parts.cancel.clone());
+    parts.spawn("the control socket", controlled);
+    for handle in handles {
+        parts.watch(format!("the pool loop {}", handle.name).trim_end(), handle.task);
     }
-
-    /// Waits for the parts: what is being written, and the lock.
-    async fn end(self, tracker: &TaskTracker) {
-        let _ = std::fs::remove_file(&self.control);
-        let all = async {
-            for task in self.pools {
-                let _ = task.await;
-            }
-            if let Some(mut leadership) = self.leadership {
-                // The channel closes when the lock has been let go of.
-                while leadership.changed().await.is_ok() {}
-            }
-            tracker.wait().await;
-        };
-        if tokio::time::timeout(GRACE, all).await.is_err() {
-            tracing::warn!("some parts did not end within {GRACE:?}");
-        }
-    }
+    Ok(scaling.map(|(_, leadership)| leadership))
 }
 
 type Samples = Vec<(String, watch::Receiver<Option<Taken>>)>;
 
 impl Shared<'_> {
-    fn pools(&self) -> anyhow::Result<(Vec<Handle>, Samples)> {
+    fn pools(&self, hangups: mpsc::Receiver<()>) -> anyhow::Result<(Vec<Handle>, Samples)> {
         let mut handles = Vec::new();
         let mut samples = Samples::new();
         let mut watched = Vec::new();
@@ -169,7 +182,8 @@ impl Shared<'_> {
             }));
             handles.push(handle);
         }
-        self.tracker.spawn(sources::watch(watched, self.cancel.clone()));
+        let sources = sources::watch(watched, hangups, self.parts.cancel.clone());
+        self.parts.spawn("the watch of the sources", sources);
         Ok((handles, samples))
     }
 
@@ -180,7 +194,7 @@ impl Shared<'_> {
         let pool_loop = unit.pool_loop(self.environment.clone(), memory, last_good);
         let inbox = Inbox {
             catalogue: self.catalogue.clone(),
-            cancel: self.cancel.clone(),
+            cancel: self.parts.cancel.clone(),
             journal: self.journal.clone(),
         };
         Ok(pool_loop::spawn(unit.name.clone(), pool_loop, unit.hands(state, true), inbox))
@@ -189,8 +203,8 @@ impl Shared<'_> {
     fn sampler(&self, unit: &Unit, handle: &Handle) -> Option<(String, watch::Receiver<Option<Taken>>)> {
         let config = unit.haproxy.as_ref()?;
         let (sender, receiver) = watch::channel(None);
-        let run = sampler::run(haproxy(config), handle.events.clone(), sender, self.cancel.clone());
-        self.tracker.spawn(run);
+        let run = sampler::run(haproxy(config), handle.events.clone(), sender, self.parts.cancel.clone());
+        self.parts.spawn(format!("the sampler {}", unit.name).trim_end(), run);
         Some((unit.name.clone(), receiver))
     }
 
@@ -202,37 +216,28 @@ impl Shared<'_> {
     ) -> anyhow::Result<Option<(watch::Receiver<ScalingStatus>, watch::Receiver<Leadership>)>> {
         let Some(nomad) = &self.config.nomad else { return Ok(None) };
         let client = clients::nomad(nomad, &self.environment)?;
-        let policies = policies::spawn(client.clone(), self.cancel.clone());
+        let policies = policies::spawn(client.clone(), self.parts.cancel.clone());
         let (seek_sender, seek) = watch::channel(false);
-        let seeking = seek_while_nomad_answers(client.clone(), policies.clone(), seek_sender);
-        self.tracker.spawn(cancelled(self.cancel, seeking));
+        let (hung_sender, hung) = watch::channel(None);
+        let seeking = seek_while_nomad_answers(client.clone(), policies.clone(), seek_sender, hung_sender);
+        self.parts.spawn_cancelled("the probe of Nomad", seeking);
         let options = LockOptions::new(format!("weir/{}/leader", self.config.cluster), identity());
-        let leadership = weir_consul::lock(self.consul.clone(), options, seek, self.cancel.clone());
-        self.tracker.spawn(cancelled(self.cancel, zero::follow(client.clone(), zero::pools(handles))));
+        let leadership = weir_consul::lock(self.consul.clone(), options, seek, self.parts.cancel.clone());
+        let zeros = zero::follow(client.clone(), self.catalogue.clone(), zero::pools(handles));
+        self.parts.spawn_cancelled("the watch of what Nomad wants none of", zeros);
         let (report, receiver) = watch::channel(starting());
         let inputs = scale_loop::Inputs {
             client,
             policies,
+            hung,
             leadership: leadership.clone(),
             catalogue: self.catalogue.clone(),
             samples,
             journal: self.journal.clone(),
             report,
         };
-        self.tracker.spawn(scale_loop::run(inputs, self.cancel.clone()));
+        self.parts.spawn("the scale loop", scale_loop::run(inputs, self.parts.cancel.clone()));
         Ok(Some((receiver, leadership)))
-    }
-}
-
-/// The work, ended when the daemon ends.
-fn cancelled<F>(cancel: &CancellationToken, work: F) -> impl Future<Output = ()> + Send + use<F>
-where
-    F: Future<Output = ()> + Send,
-{
-    let cancel = cancel.clone();
-    async move {
-        // Cancelled or done: there is nothing to bring back.
-        let _ = cancel.run_until_cancelled_owned(work).await;
     }
 }
 
@@ -264,27 +269,40 @@ async fn note_consul(mut health: watch::Receiver<Arc<Health>>, journal: Journal)
     }
 }
 
-/// The lock is sought only while Nomad answers: both the policies' watch and a probe must say so.
+/// The lock is sought only while Nomad answers: both the policies' watch and a probe must say so. `hung` is why the
+/// probe is not answered.
 async fn seek_while_nomad_answers(
     client: weir_nomad::Client,
     mut policies: watch::Receiver<Arc<policies::Policies>>,
     seek: watch::Sender<bool>,
+    hung: watch::Sender<Option<String>>,
 ) {
     let mut probe = tokio::time::interval(PROBE);
-    let mut answers = true;
     loop {
         tokio::select! {
             changed = policies.changed() => if changed.is_err() { return },
             _ = probe.tick() => {
-                let asked = tokio::time::timeout(PROBE, client.leader()).await;
-                answers = matches!(asked, Ok(Ok(_)));
+                let problem = probe_nomad(&client).await;
+                hung.send_if_modified(|before| replace(before, problem));
             }
         }
         let reached = policies.borrow_and_update().reach == policies::Reach::Ok;
-        seek.send_if_modified(|before| {
-            let changed = *before != (reached && answers);
-            *before = reached && answers;
-            changed
-        });
+        let answers = hung.borrow().is_none();
+        seek.send_if_modified(|before| replace(before, reached && answers));
     }
+}
+
+/// Why Nomad does not answer; nothing where it does.
+async fn probe_nomad(client: &weir_nomad::Client) -> Option<String> {
+    match tokio::time::timeout(PROBE, client.leader()).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(chain(&error)),
+        Err(_) => Some(format!("Nomad did not answer within {PROBE:?}")),
+    }
+}
+
+fn replace<T: PartialEq>(before: &mut T, now: T) -> bool {
+    let changed = *before != now;
+    *before = now;
+    changed
 }

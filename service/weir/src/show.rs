@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
+use crate::short::{short, short_words};
 use crate::status::{HaproxyStatus, PoolStatus, ScalingStatus, Status, TemplateState};
 
 /// Reads the status of the weir that listens at `address`.
 pub(crate) async fn fetch<T: DeserializeOwned>(address: &str) -> anyhow::Result<T> {
-    let url = format!("http://{address}/v1/status");
+    let url = format!("http://{}/v1/status", host(address));
     let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).no_proxy().build()?;
     let answer = client.get(&url).send().await;
     let answer =
@@ -21,6 +22,11 @@ pub(crate) async fn fetch<T: DeserializeOwned>(address: &str) -> anyhow::Result<
         .json()
         .await
         .with_context(|| format!("the answer of {url} cannot be read; is it the same version?"))
+}
+
+/// The host and port of an address that may have been written as a URL.
+fn host(address: &str) -> &str {
+    address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/')
 }
 
 /// The status in a page of text.
@@ -89,7 +95,11 @@ fn haproxy_lines(page: &mut String, haproxy: &HaproxyStatus) {
         let _ = writeln!(
             page,
             "  left out: {} {} on {}: {}: {}",
-            left.service, left.instance, left.node, left.place, left.reason
+            short(&left.service),
+            short(&left.instance),
+            short(&left.node),
+            left.place,
+            short_words(&left.reason)
         );
     }
 }
@@ -130,4 +140,16 @@ pub(crate) fn servers(status: &Status, backend: Option<&str>) -> anyhow::Result<
         }
     }
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_a_url() {
+        for address in ["127.0.0.1:8717", "http://127.0.0.1:8717", "http://127.0.0.1:8717/"] {
+            assert_eq!(host(address), "127.0.0.1:8717");
+        }
+    }
 }

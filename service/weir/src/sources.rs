@@ -2,7 +2,7 @@
 //!
 //! The directories are watched, since editors and Puppet replace files. An edit is read when the directory has been
 //! quiet for a moment, so that a file is not read half written. In case the system loses an event, every
-//! source is read now and then anyway.
+//! source is read now and then anyway, and at SIGHUP. A source on a disk that hangs does not hold up the others.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::config::{Source, Template};
 use crate::pool_loop::Event;
@@ -23,6 +25,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often sources are read without any event.
 const ANYWAY: Duration = Duration::from_secs(5);
+/// How long the reading of a source may take before it is reported and the others go on without it.
+const READING: Duration = Duration::from_secs(2);
 /// A template larger than this is a mistake.
 const LARGEST: u64 = 16 << 20;
 
@@ -41,44 +45,95 @@ pub(crate) fn read(source: &Source) -> Result<Arc<str>, String> {
         Source::File(path) => path,
     };
     let problem = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
-    if std::fs::metadata(path).map_err(problem)?.len() > LARGEST {
+    let metadata = std::fs::metadata(path).map_err(problem)?;
+    if !metadata.is_file() {
+        return Err(format!("{}: not a regular file; a template's source must be one", path.display()));
+    }
+    if metadata.len() > LARGEST {
         return Err(format!("{}: larger than {} MiB, not read", path.display(), LARGEST >> 20));
     }
-    Ok(std::fs::read_to_string(path).map_err(problem)?.into())
+    let text = std::fs::read_to_string(path).map_err(problem)?;
+    Ok(without_mark(&text).into())
 }
 
-/// Reads every source now, and again whenever it may have changed, until cancelled.
-pub(crate) async fn watch(watched: Vec<Watched>, cancel: CancellationToken) {
+/// The text without the byte order mark that some editors put first.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Reads every source now, and again whenever it may have changed or `hangups` says so, until cancelled.
+pub(crate) async fn watch(watched: Vec<Watched>, mut hangups: mpsc::Receiver<()>, cancel: CancellationToken) {
     let (changed, mut changes) = mpsc::channel::<()>(1);
     let watcher = watcher(&watched, changed);
-    let mut last: Vec<Option<Result<Arc<str>, String>>> = vec![None; watched.len()];
-    loop {
-        for (watched, last) in watched.iter().zip(&mut last) {
-            read_one(watched, last).await;
-        }
+    let mut readers: Vec<Reader> = watched.into_iter().map(Reader::new).collect();
+    while cancel.run_until_cancelled(read_all(&mut readers, READING)).await.is_some() {
         tokio::select! {
             () = cancel.cancelled() => break,
             Some(()) = changes.recv() => quiet(&mut changes).await,
+            Some(()) = hangups.recv() => info!("SIGHUP: all template sources are read again"),
             () = tokio::time::sleep(ANYWAY) => {}
         }
     }
     drop(watcher);
 }
 
-async fn read_one(watched: &Watched, last: &mut Option<Result<Arc<str>, String>>) {
-    let source = watched.template.source.clone();
-    let Ok(text) = tokio::task::spawn_blocking(move || read(&source)).await else { return };
-    if last.as_ref() != Some(&text) {
-        *last = Some(text.clone());
-        // The loop is gone only when the daemon ends.
-        let _ = watched.events.send(Event::Source { index: watched.index, text }).await;
+type Text = Result<Arc<str>, String>;
+
+/// One source: what it last was, and a reading of it that is under way.
+struct Reader {
+    watched: Watched,
+    last: Option<Text>,
+    reading: Option<JoinHandle<Text>>,
+}
+
+/// All are begun before any is waited for.
+async fn read_all(readers: &mut [Reader], patience: Duration) {
+    readers.iter_mut().for_each(Reader::begin);
+    let deadline = Instant::now() + patience;
+    for reader in readers {
+        if let Some(text) = reader.end(deadline).await {
+            reader.tell(text).await;
+        }
+    }
+}
+
+impl Reader {
+    fn new(watched: Watched) -> Self {
+        Self { watched, last: None, reading: None }
+    }
+
+    /// Begins to read; a reading that hangs is not begun a second time.
+    fn begin(&mut self) {
+        let source = &self.watched.template.source;
+        self.reading.get_or_insert_with(|| {
+            let source = source.clone();
+            tokio::task::spawn_blocking(move || read(&source))
+        });
+    }
+
+    /// What was read; that it takes too long where it does; nothing where the reading was cut off.
+    async fn end(&mut self, deadline: Instant) -> Option<Text> {
+        let Ok(read) = timeout_at(deadline, self.reading.as_mut()?).await else {
+            let name = self.watched.template.name();
+            return Some(Err(format!("{name}: cannot be read: its disk does not answer within {READING:?}")));
+        };
+        self.reading = None;
+        read.ok()
+    }
+
+    async fn tell(&mut self, text: Text) {
+        if self.last.as_ref() != Some(&text) {
+            self.last = Some(text.clone());
+            // The loop is gone only when the daemon ends.
+            let _ = self.watched.events.send(Event::Source { index: self.watched.index, text }).await;
+        }
     }
 }
 
 /// Waits until no more changes come for a moment.
 async fn quiet(changes: &mut mpsc::Receiver<()>) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while tokio::time::Instant::now() < deadline {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
         if tokio::time::timeout(QUIET, changes.recv()).await.is_err() {
             return;
         }
@@ -115,4 +170,46 @@ fn directories(watched: &[Watched]) -> BTreeSet<PathBuf> {
         }
     }
     directories
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_a_byte_order_mark_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&fifo, &link).unwrap();
+        for path in [fifo, link, "/dev/null".into(), dir.path().to_owned()] {
+            let error = read(&Source::File(path.clone())).unwrap_err();
+            assert!(
+                error.contains("not a regular file") && error.contains(path.to_str().unwrap()),
+                "{error}"
+            );
+        }
+        let file = dir.path().join("a.hbs");
+        std::fs::write(&file, "\u{feff}text").unwrap();
+        assert_eq!(&*read(&Source::File(file)).unwrap(), "text");
+    }
+    #[tokio::test]
+    async fn a_reading_that_hangs_is_reported_and_holds_up_no_other() {
+        let (events, mut queue) = mpsc::channel(8);
+        let place = crate::config::Place { file: "weir.hcl".into(), line: 1 };
+        let reader = |text: &str, index| {
+            let (source, destination) = (Source::Inline(text.into()), "/a".into());
+            let (perms, user, group) = (None, None, None);
+            let template = Template { source, destination, perms, user, group, place: place.clone() };
+            Reader::new(Watched { template, index, events: events.clone() })
+        };
+        let mut readers = vec![reader("one", 0), reader("two", 1)];
+        readers[0].reading = Some(tokio::spawn(std::future::pending()));
+        read_all(&mut readers, Duration::from_secs(1)).await;
+        let Some(Event::Source { index: 0, text: Err(error) }) = queue.recv().await else { panic!() };
+        assert!(error.contains("does not answer"), "{error}");
+        let Some(Event::Source { index: 1, text: Ok(text) }) = queue.recv().await else { panic!() };
+        assert_eq!((&*text, queue.try_recv().is_err()), ("two", true));
+    }
 }

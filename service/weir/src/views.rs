@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use weir_consul::Health;
+use weir_consul::{Health, Reach};
 
 use crate::journal::Journal;
 use crate::metrics::Metrics;
@@ -69,18 +69,27 @@ fn not_ready(templates: &[TemplateStatus], haproxy: &[HaproxyStatus]) -> Vec<Str
         };
         reasons.push(format!("{}: {what}", template.source));
     }
-    for haproxy in haproxy.iter().filter(|haproxy| haproxy.state == HaproxyState::NotRunning) {
-        let name = if haproxy.name.is_empty() { "HAProxy" } else { &haproxy.name };
-        reasons.push(format!("{name} does not answer"));
-    }
+    reasons.extend(haproxy.iter().flat_map(haproxy_not_ready));
     reasons
+}
+
+fn haproxy_not_ready(haproxy: &HaproxyStatus) -> Vec<String> {
+    let name = if haproxy.name.is_empty() { "HAProxy" } else { &haproxy.name };
+    let absent = (haproxy.state == HaproxyState::NotRunning).then(|| format!("{name} does not answer"));
+    let failed = haproxy.last_reload.as_ref().and_then(|reload| reload.error.as_ref());
+    let pending = (haproxy.reload_pending && absent.is_none()).then(|| match failed {
+        Some(error) => format!("{name} does not run what is written, its reload fails: {error}"),
+        None => format!("{name} does not run what is written yet: a reload is pending"),
+    });
+    let held = haproxy.held_back.as_ref().map(|why| format!("{name}: changes are held back: {why}"));
+    [absent, pending, held].into_iter().flatten().collect()
 }
 
 fn consul(health: &Health) -> ConsulStatus {
     let since = Timestamp::try_from(health.since).unwrap_or(Timestamp::UNIX_EPOCH);
     let problem = health.problems.iter().next().map(|(query, problem)| format!("{query}: {problem}"));
     ConsulStatus {
-        state: word(health.state),
+        state: if denied(health) { word(Reach::Denied) } else { word(health.state) },
         error: health.error.clone().or(problem),
         since,
         attempts: health.attempts,
@@ -89,8 +98,94 @@ fn consul(health: &Health) -> ConsulStatus {
     }
 }
 
+/// Whether Consul answers, and refuses something that is read. The words are those of `weir_consul::Error::Denied`,
+/// which the test below holds.
+fn denied(health: &Health) -> bool {
+    let refused = |problem: &String| problem.contains("give weir's token the permission");
+    matches!(health.state, Reach::Starting | Reach::Ok) && health.problems.values().any(refused)
+}
+
 /// An enum's variant as it is serialized.
 fn word(variant: impl serde::Serialize) -> String {
     let value = serde_json::to_value(variant).unwrap_or_default();
     value.as_str().unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::SystemTime;
+
+    use weir_consul::{Error, Mode};
+    use weir_pools::Query;
+
+    use super::*;
+    use crate::status::LastReload;
+
+    fn health(state: Reach, problem: Option<String>) -> Health {
+        let query = Query::Key { path: "a".into(), datacenter: None };
+        let problems: BTreeMap<Query, String> =
+            problem.into_iter().map(|problem| (query.clone(), problem)).collect();
+        let since = SystemTime::now();
+        Health {
+            state,
+            error: None,
+            since,
+            attempts: 1,
+            mode: Mode::Narrow,
+            watches: 1,
+            wakeups: 0,
+            problems,
+        }
+    }
+
+    #[test]
+    fn a_token_that_may_not_read_is_said_to_be_denied() {
+        let refused = Error::Denied { what: "key a".into(), body: "Permission denied".into() }.chain();
+        assert_eq!(consul(&health(Reach::Ok, Some(refused.clone()))).state, "denied");
+        assert!(
+            consul(&health(Reach::Ok, Some(refused.clone()))).error.unwrap().contains("Permission denied")
+        );
+        assert_eq!(consul(&health(Reach::Starting, Some(refused.clone()))).state, "denied");
+        assert_eq!(consul(&health(Reach::Unreachable, Some(refused))).state, "unreachable");
+        assert_eq!(consul(&health(Reach::Ok, Some("too large".into()))).state, "ok");
+        assert_eq!(consul(&health(Reach::Ok, None)).state, "ok");
+    }
+
+    fn haproxy() -> HaproxyStatus {
+        HaproxyStatus {
+            name: String::new(),
+            state: HaproxyState::Running,
+            pid: None,
+            old_workers: None,
+            version: None,
+            pools: Vec::new(),
+            left_out: Vec::new(),
+            last_change: None,
+            last_reload: None,
+            reload_pending: false,
+            reloads: 0,
+            held_back: None,
+        }
+    }
+
+    #[test]
+    fn what_haproxy_does_not_run_is_not_ready() {
+        assert_eq!(not_ready(&[], &[haproxy()]), Vec::<String>::new());
+        let failed =
+            LastReload { at: Timestamp::UNIX_EPOCH, took_ms: 1, ok: false, error: Some("no".into()) };
+        let mended = HaproxyStatus { last_reload: Some(failed.clone()), ..haproxy() };
+        assert_eq!(not_ready(&[], &[mended]), Vec::<String>::new());
+        let pending = HaproxyStatus { reload_pending: true, ..haproxy() };
+        let failing = HaproxyStatus { reload_pending: true, last_reload: Some(failed), ..haproxy() };
+        let held = HaproxyStatus { held_back: Some("old workers".into()), ..haproxy() };
+        assert_eq!(
+            not_ready(&[], &[pending, failing, held]),
+            [
+                "HAProxy does not run what is written yet: a reload is pending",
+                "HAProxy does not run what is written, its reload fails: no",
+                "HAProxy: changes are held back: old workers",
+            ]
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! From checked blocks to a [`Config`]: defaults, and what only shows when options are seen together.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,10 +9,15 @@ use super::parse::{Place, Section};
 use super::problem::Problem;
 use super::{Config, Consul, Control, Haproxy, Log, Nomad, Source, Template, Tls};
 
+/// The longest path of a socket in bytes: `sun_path` has 104 on FreeBSD (108 on Linux), its terminating zero included.
+const LONGEST_SOCKET: usize = 103;
+
 pub(super) struct Builder<'a> {
     pub(super) problems: &'a mut Vec<Problem>,
     /// The first file that was named: where problems of the whole are reported.
     pub(super) first: &'a Path,
+    /// Whether every file could be read.
+    pub(super) whole: bool,
 }
 
 impl Builder<'_> {
@@ -147,13 +153,30 @@ impl Builder<'_> {
 
     /// What only shows when everything is seen together.
     fn whole(&mut self, root: &Section, config: &Config) {
-        if config.templates.is_empty() {
+        if config.templates.is_empty() && self.whole {
             let message = "no `template` block: there is nothing to do";
             self.problems.push(Problem::new(self.first, 0, message));
         }
+        self.control(root, &config.control.path);
         self.destinations(&config.templates);
         self.labels(root);
         self.outside(config);
+    }
+
+    /// What would make binding fail, or would destroy somebody's file.
+    fn control(&mut self, root: &Section, path: &Path) {
+        let length = path.as_os_str().len();
+        let other = std::fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket());
+        let message = if length > LONGEST_SOCKET {
+            format!("is a path of {length} bytes; a socket's may have {LONGEST_SOCKET}: name a shorter one")
+        } else if other {
+            format!("is {}, which is there and is no socket; name another path", path.display())
+        } else {
+            return;
+        };
+        let Place { file, line } = root.place("control");
+        let file = if file.as_os_str().is_empty() { self.first } else { &file };
+        self.problems.push(Problem::new(file, line, format!("`control` {message}")));
     }
 
     fn destinations(&mut self, templates: &[Template]) {

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::sources::without_mark;
 pub(crate) use parse::{Place, duration};
 pub(crate) use problem::Problem;
 pub(crate) use reference::reference;
@@ -156,14 +157,22 @@ pub(crate) struct Loaded {
 pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
     let mut problems = Vec::new();
     let mut root = parse::Section::default();
+    let mut whole = true;
     for path in paths.iter().flat_map(|path| files(path, &mut problems)).collect::<Vec<_>>() {
         match std::fs::read_to_string(&path) {
-            Ok(text) => root.merge(parse::parse(&path, &text, &schema::ROOT, &mut problems)),
-            Err(error) => problems.push(Problem::new(&path, 0, format!("cannot be read: {error}"))),
+            Ok(text) => {
+                let section = parse::parse(&path, without_mark(&text), &schema::ROOT, &mut problems);
+                whole &= section.is_some();
+                root.merge(section.unwrap_or_default());
+            }
+            Err(error) => {
+                whole = false;
+                problems.push(Problem::new(&path, 0, format!("cannot be read: {error}")));
+            }
         }
     }
     let first = paths.first().cloned().unwrap_or_default();
-    let config = build::Builder { problems: &mut problems, first: &first }.config(&root);
+    let config = build::Builder { problems: &mut problems, first: &first, whole }.config(&root);
     problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     Loaded { config, problems }
 }
@@ -215,6 +224,32 @@ mod tests {
         assert_eq!(config.consul.max_connections, 150);
         assert_eq!(config.haproxies[0].max_old_workers, 8);
         assert!(config.haproxies[0].loads(&config.templates[0].destination));
+    }
+
+    #[test]
+    fn what_is_missing_from_a_file_that_is_not_hcl_is_not_reported_too() {
+        let (_, problems) = loaded("template {\n");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let gone = load(&["/nonexistent/weir.hcl".into()]);
+        assert_eq!(gone.problems.len(), 1, "{:?}", gone.problems);
+        let (_, problems) = loaded("\u{feff}cluster = \"a\"\n");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].ends_with("no `template` block: there is nothing to do"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_control_socket_that_cannot_be_bound_is_reported() {
+        let template = "template {\n  contents = \"x\"\n  destination = \"/a\"\n}\n";
+        let (_, problems) = loaded(&format!("control = \"DIR/weir.hcl\"\n{template}"));
+        assert_eq!(
+            problems.iter().map(|problem| problem.replace("DIR", "")).collect::<Vec<_>>(),
+            ["weir.hcl:1: `control` is weir.hcl, which is there and is no socket; name another path"]
+        );
+        let (_, problems) = loaded(&format!("control = \"/{}\"\n{template}", "a".repeat(103)));
+        assert_eq!(
+            problems,
+            ["weir.hcl:1: `control` is a path of 104 bytes; a socket's may have 103: name a shorter one"]
+        );
     }
 
     #[test]

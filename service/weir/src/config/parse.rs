@@ -102,19 +102,19 @@ impl Section {
     }
 }
 
-/// Reads one file's text against `spec`.
+/// Reads one file's text against `spec`; nothing where it is not HCL.
 pub(crate) fn parse(
     file: &Path,
     text: &str,
     spec: &'static BlockSpec,
     problems: &mut Vec<Problem>,
-) -> Section {
+) -> Option<Section> {
     match hcl_edit::parser::parse_body(text) {
-        Ok(body) => Reader { file, text, problems }.section(&body, spec, 1, None),
+        Ok(body) => Some(Reader { file, text, problems }.section(&body, spec, 1, None)),
         Err(error) => {
             let line = error.location().line();
             problems.push(Problem::new(file, line, format!("this is not HCL: {}", error.message().trim())));
-            Section { file: file.to_owned(), ..Section::default() }
+            None
         }
     }
 }
@@ -253,7 +253,7 @@ mod tests {
 
     fn read(text: &str) -> (Section, Vec<String>) {
         let mut problems = Vec::new();
-        let section = parse(Path::new("weir.hcl"), text, &ROOT, &mut problems);
+        let section = parse(Path::new("weir.hcl"), text, &ROOT, &mut problems).unwrap_or_default();
         (section, problems.iter().map(ToString::to_string).collect())
     }
 

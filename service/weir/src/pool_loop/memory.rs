@@ -91,6 +91,8 @@ impl StateDir {
 
     /// Whole or not at all. Not synced to the disk: after a crash of the machine HAProxy starts from its files anyway.
     fn write<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> std::io::Result<()> {
+        // Somebody may have tidied up meanwhile.
+        std::fs::create_dir_all(&self.path)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
         file.write_all(&serde_json::to_vec(value)?)?;
         file.persist(self.path.join(name)).map_err(|error| error.error)?;
@@ -122,5 +124,14 @@ mod tests {
         assert_eq!(again.memory().reload_pending, None);
         std::fs::write(dir.path().join("edge/memory.json"), "{").unwrap();
         assert!(again.memory().sources.is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("state"), "edge").unwrap();
+        std::fs::remove_dir_all(dir.path().join("state")).unwrap();
+        state.reload_pending(7).unwrap();
+        assert_eq!(state.memory().reload_pending, Some(7));
     }
 }

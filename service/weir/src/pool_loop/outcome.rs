@@ -68,7 +68,7 @@ impl PoolLoop {
         self.write_after = Some(now + self.write.next());
         let reason = flight.change.as_ref().map_or("", |change| change.reason.as_str());
         self.last_change = Some(report::last_change(reason, took, "failed", Some(problem.clone())));
-        self.record(Record::Refused { haproxy: self.name.clone(), error: problem });
+        self.record(Record::WriteFailed { haproxy: self.name.clone(), error: problem });
     }
 
     pub(super) fn swapped(&mut self, now: Instant, flight: InFlight, reload: ReloadResult, took: Duration) {

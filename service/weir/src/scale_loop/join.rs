@@ -48,6 +48,15 @@ pub(crate) fn addresses(catalogue: &Catalogue) -> Addresses {
     addresses
 }
 
+/// All allocations that have an instance in the catalogue.
+pub(crate) fn allocations(catalogue: &Catalogue) -> BTreeSet<String> {
+    let ids = catalogue.iter().filter_map(|(_, answer)| match answer {
+        Answer::Instances(instances) => Some(instances.iter().filter_map(|one| allocation(&one.id))),
+        Answer::Services(_) | Answer::Value(_) | Answer::Pairs(_) => None,
+    });
+    ids.flatten().map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

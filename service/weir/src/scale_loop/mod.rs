@@ -20,7 +20,7 @@ use weir_nomad::{Allocation, Error, GroupScale, Job, JobScale, ScaleRequest};
 use weir_pools::Catalogue;
 use weir_scaling::{Action, Decision, Demand, History, Policy, RawPolicy, Reading, Seen, decide, measure};
 
-pub(crate) use join::allocation;
+pub(crate) use join::{allocation, allocations};
 pub(crate) use runner::{Inputs, run};
 
 use crate::chain::chain;
@@ -39,6 +39,8 @@ const FAILED_AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) enum Event {
     Policies(Arc<Policies>),
+    /// Why Nomad does not answer a probe, or that it does again.
+    Hung(Option<String>),
     Leadership(Leadership),
     Catalogue(Arc<Catalogue>),
     /// HAProxy's processes were read.
@@ -91,6 +93,11 @@ pub(crate) struct Look {
 pub(crate) struct ScaleLoop {
     policies: BTreeMap<String, Tracked>,
     jobs: BTreeMap<JobKey, KnownJob>,
+    /// How the policies' own watch reaches Nomad.
+    watched: Reach,
+    /// Why Nomad does not answer a probe.
+    hung: Option<String>,
+    /// Both together.
     reach: Reach,
     leadership: Leadership,
     leading: bool,
@@ -131,6 +138,8 @@ impl Default for ScaleLoop {
         Self {
             policies: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            watched: Reach::Pending,
+            hung: None,
             reach: Reach::Pending,
             leadership: Leadership::Following { holder: None },
             leading: false,
@@ -144,7 +153,11 @@ impl ScaleLoop {
     /// Takes one event in and says what to do. `now` and `time` are one moment on two clocks.
     pub(crate) fn handle(&mut self, now: Instant, time: SystemTime, event: Event) -> Vec<Effect> {
         match event {
-            Event::Policies(policies) => self.take_policies(&policies),
+            Event::Policies(policies) => self.take_policies(time, &policies),
+            Event::Hung(problem) => {
+                self.hung = problem;
+                self.take_reach(time);
+            }
             Event::Leadership(leadership) => self.leadership = leadership,
             Event::Catalogue(catalogue) => self.take_catalogue(now, &catalogue),
             Event::Sampled(reading) => self.sampled(now, time, &reading),
@@ -157,11 +170,23 @@ impl ScaleLoop {
         std::mem::take(&mut self.effects)
     }
 
-    fn take_policies(&mut self, now: &Policies) {
-        if now.reach != self.reach {
-            self.note_reach(&now.reach);
-            self.reach = now.reach.clone();
+    /// Nomad answers where the policies' watch and the probe say so: a blocking query that hangs tells only after a
+    /// minute.
+    fn take_reach(&mut self, time: SystemTime) {
+        let since = if let Reach::Unreachable { since, .. } = &self.reach { *since } else { time };
+        let reach = match (&self.watched, &self.hung) {
+            (Reach::Ok | Reach::Pending, Some(error)) => Reach::Unreachable { since, error: error.clone() },
+            (watched, _) => watched.clone(),
+        };
+        if reach != self.reach {
+            self.note_reach(&reach);
+            self.reach = reach;
         }
+    }
+
+    fn take_policies(&mut self, time: SystemTime, now: &Policies) {
+        self.watched = now.reach.clone();
+        self.take_reach(time);
         self.policies.retain(|id, _| now.policies.contains_key(id));
         for (id, raw) in &now.policies {
             if self.policies.get(id).is_none_or(|tracked| tracked.raw != *raw) {

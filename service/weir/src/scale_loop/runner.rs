@@ -27,6 +27,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(crate) struct Inputs {
     pub(crate) client: Client,
     pub(crate) policies: watch::Receiver<Arc<Policies>>,
+    /// Why Nomad does not answer a probe, where it does not.
+    pub(crate) hung: watch::Receiver<Option<String>>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) catalogue: watch::Receiver<Arc<Catalogue>>,
     /// One for each HAProxy of this node.
@@ -46,6 +48,7 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
             () = cancel.cancelled() => return,
             Some(event) = queue.recv() => event,
             Ok(()) = inputs.policies.changed() => Event::Policies(inputs.policies.borrow_and_update().clone()),
+            Ok(()) = inputs.hung.changed() => Event::Hung(inputs.hung.borrow_and_update().clone()),
             Ok(()) = inputs.leadership.changed() => Event::Leadership(inputs.leadership.borrow_and_update().clone()),
             Ok(()) = inputs.catalogue.changed() => Event::Catalogue(inputs.catalogue.borrow_and_update().clone()),
             _ = ticks.tick() => Event::Sampled(gather(&inputs.samples)),

@@ -278,3 +278,23 @@ fn while_nomad_is_away_or_haproxy_is_not_read_nothing_is_asked() {
     let decision = world.scale_loop.policies["p"].last.as_ref().unwrap();
     assert_eq!((decision.action, decision.to), (Action::Hold, 2), "{}", decision.reason);
 }
+
+#[test]
+fn a_nomad_that_hangs_is_away_until_the_probe_is_answered() {
+    let mut world = World::leading();
+    let state = |world: &World| world.scale_loop.report(world.now).nomad;
+    world.sessions = 20;
+    world.event(Event::Hung(Some("no answer within 5s".into())));
+    assert!(world.seconds(10).is_empty());
+    assert_eq!(
+        (state(&world).state, state(&world).error),
+        ("unreachable".into(), Some("no answer within 5s".into()))
+    );
+    assert!(world.records.iter().any(|record| matches!(record, Record::Nomad { up: false, .. })));
+    // News of the policies alone, from before it hung, change nothing.
+    world.policies(Reach::Ok);
+    assert_eq!(state(&world).state, "unreachable");
+    world.event(Event::Hung(None));
+    assert_eq!(state(&world).state, "ok");
+    assert_eq!(world.seconds(1).len(), 1);
+}
