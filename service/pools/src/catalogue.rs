@@ -130,15 +130,50 @@ impl Catalogue {
         self.answers.iter()
     }
 
-    /// The queries whose answers differ between two moments, unknown ones included.
-    pub fn changed_since(&self, before: &Self) -> BTreeSet<Query> {
-        let queries = self.answers.keys().chain(before.answers.keys());
-        queries.filter(|query| self.get(query) != before.get(query)).cloned().collect()
+    /// Whether both moments have the same answers to all of `queries`, unknown ones included. Answers that are the
+    /// same list in memory cost next to nothing.
+    pub fn agrees(&self, other: &Self, queries: &BTreeSet<Query>) -> bool {
+        if self.answers.len() != other.answers.len() || !self.answers.keys().eq(other.answers.keys()) {
+            return queries.iter().all(|query| self.get(query) == other.get(query));
+        }
+        let pairs = self.answers.iter().zip(other.answers.values());
+        let mut differing = pairs.filter(|((_, mine), others)| mine != others).map(|((query, _), _)| query);
+        differing.all(|query| !queries.contains(query))
     }
 }
 
 impl FromIterator<(Query, Answer)> for Catalogue {
     fn from_iter<I: IntoIterator<Item = (Query, Answer)>>(answers: I) -> Self {
         Self { answers: answers.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(path: &str) -> Query {
+        Query::Key { path: path.into(), datacenter: None }
+    }
+
+    proptest! {
+        #[test]
+        fn two_moments_agree_where_each_answer_is_the_same(
+            a in prop::collection::btree_map("[a-d]", "[xy]", 0..4),
+            b in prop::collection::btree_map("[a-d]", "[xy]", 0..4),
+            asked in prop::collection::btree_set("[a-d]", 0..4),
+        ) {
+            let moment = |values: &BTreeMap<String, String>| -> Catalogue {
+                let answer = |(path, value): (&String, &String)| {
+                    (key(path), Answer::Value(Some(value.as_str().into())))
+                };
+                values.iter().map(answer).collect()
+            };
+            let same = asked.iter().all(|path| a.get(path) == b.get(path));
+            let asked: BTreeSet<Query> = asked.iter().map(|path| key(path)).collect();
+            prop_assert_eq!(moment(&a).agrees(&moment(&b), &asked), same);
+        }
     }
 }

@@ -251,9 +251,10 @@ impl Renderer {
     ) -> Option<Arc<Page>> {
         let memos = self.remembered.get(destination)?;
         let same = |memo: &&Memo| {
-            let unchanged = |query| memo.catalogue.get(query) == catalogue.get(query);
-            Arc::ptr_eq(&memo.template, template)
-                && (Arc::ptr_eq(&memo.catalogue, catalogue) || memo.page.reads.iter().all(unchanged))
+            let unchanged = || {
+                Arc::ptr_eq(&memo.catalogue, catalogue) || memo.catalogue.agrees(catalogue, &memo.page.reads)
+            };
+            Arc::ptr_eq(&memo.template, template) && unchanged()
         };
         memos.iter().find(same).map(|memo| memo.page.clone())
     }
