@@ -2,8 +2,8 @@
 //!
 //! One probe service whose single instance is registered at another port again and again, N services × M instances
 //! beside it in the same template. consul-template's command validates and reloads through the master socket, as weir
-//! does. Prints a table; `WEIR_BENCH_SIZES=10x10,1000x5`, `WEIR_BENCH_CHANGES=30`, `WEIR_BENCH_PROGRAMS=weir`, and
-//! `WEIR_BENCH_CONSUL_TEMPLATE` (else PATH) change what is measured. Fails where Consul or HAProxy is missing.
+//! does. Prints a table; `WEIR_BENCH_SIZES=10x10,1000x5`, `WEIR_BENCH_CHANGES=30`, `WEIR_BENCH_PROGRAMS=weir`,
+//! `WEIR_BENCH_MAX_CONNECTIONS` (weir's, else 150), and `WEIR_BENCH_CONSUL_TEMPLATE` (else PATH) change what is measured. Fails where Consul or HAProxy is missing.
 
 #![expect(
     clippy::expect_used,
@@ -108,7 +108,10 @@ fn changes() -> usize {
 
 async fn measure(program: Program, services: usize, instances: usize) -> Vec<Duration> {
     let limits = json!({"limits": {"http_max_conns_per_client": 5000}});
-    let site = Site::with_consul("", limits).await.expect("Consul and HAProxy are needed");
+    let mut site = Site::with_consul("", limits).await.expect("Consul and HAProxy are needed");
+    if let Ok(most) = std::env::var("WEIR_BENCH_MAX_CONNECTIONS") {
+        site.consul_options = format!("max_connections = {most}");
+    }
     fill(&site, services, instances).await;
     let mut current = Instance::start("first").await;
     site.consul.register("web", "probe", current.port).await;
