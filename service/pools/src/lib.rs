@@ -8,6 +8,7 @@ mod catalogue;
 pub mod guard;
 mod instance;
 pub mod places;
+pub mod plan;
 
 pub use catalogue::{Answer, Catalogue, KeyPair, Query, ServiceEntry};
 pub use instance::{Check, Instance, Status, Weights, server_ids};

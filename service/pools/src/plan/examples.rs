@@ -1,0 +1,275 @@
+//! Single turns by example: what is a command, what is a reload, and why.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use haproxy_cfg::Document;
+
+use super::*;
+
+const BASE: &str = "defaults\n mode http\n timeout server 10s\n default-server inter 2s init-addr last,none\n\
+                    frontend f\n bind :80\n default_backend web\n\
+                    backend web\n balance leastconn\n default-server check fall 2\n server a 10.0.0.1:80\n";
+
+fn state(address: &str) -> ObservedServer {
+    ObservedServer {
+        id: 1,
+        address: address.parse().ok(),
+        weight: 1,
+        maxconn: 0,
+        admin: Admin::Ready,
+        is_down: false,
+        check: CheckState::Passed,
+        sessions: 0,
+        is_backup: false,
+    }
+}
+
+fn running(servers: &[(&str, &str)]) -> Observed {
+    let mut observed = Observed::default();
+    for (name, address) in servers {
+        observed.insert("web", *name, state(address));
+    }
+    observed
+}
+
+fn plan_on(
+    version: (u32, u32, u32),
+    loaded: &str,
+    wanted: &str,
+    observed: &Observed,
+    memory: &Memory,
+) -> Plan {
+    let [loaded, wanted] = [loaded, wanted].map(|text| [Document::parse(text)]);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    plan(&loaded, &wanted, observed, memory, &Can { version }, &Options::default(), now)
+}
+
+fn plan_of(loaded: &str, wanted: &str) -> Plan {
+    plan_on((2, 6, 12), loaded, wanted, &running(&[("a", "10.0.0.1:80")]), &Memory::default())
+}
+
+fn commands(plan: &Plan) -> Vec<&str> {
+    assert_eq!(plan.reload, None);
+    plan.steps.iter().map(|step| step.command.as_str()).collect()
+}
+
+fn reason(loaded: &str, wanted: &str) -> String {
+    let plan = plan_of(loaded, wanted);
+    assert_eq!(plan.steps, []);
+    plan.reload.map(|reason| reason.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn nothing_changes_nothing() {
+    let wanted = BASE.replace(" server a", "# seen\n\n\tserver  a").replace("mode http", "mode   http # c");
+    let plan = plan_of(BASE, &wanted);
+    assert_eq!((commands(&plan), plan.settled, plan.look_again), (vec![], true, None));
+}
+
+#[test]
+fn a_new_server_gets_all_options_and_waits_for_its_check() {
+    let wanted = format!("{BASE} server b [2001:db8::1]:80 fall 3 id 9 backup\n");
+    let plan = plan_of(BASE, &wanted);
+    let expected = [
+        "add server web/b [2001:db8::1]:80 id 9 backup check fall 3 inter 2s",
+        "enable health web/b",
+        "set server web/b state drain",
+    ];
+    assert_eq!(commands(&plan), expected);
+    assert_eq!(plan.waits[0].what, Waiting::FirstCheck);
+    assert!(plan.look_again.is_some() && !plan.settled);
+}
+
+#[test]
+fn in_an_empty_pool_a_new_server_is_ready_at_once() {
+    let plan = plan_on((2, 6, 12), BASE, BASE, &Observed::default(), &Memory::default());
+    let id = crate::server_ids(["a"])["a"];
+    let add = format!("add server web/a 10.0.0.1:80 id {id} check fall 2 inter 2s");
+    assert_eq!(commands(&plan), [add.as_str(), "enable health web/a", "set server web/a state ready"]);
+}
+
+#[test]
+fn a_derived_id_avoids_those_that_are_taken() {
+    let wanted = format!("{BASE} server b 10.0.0.2:80 no-check\n");
+    let id = crate::server_ids(["b"])["b"];
+    let mut observed = running(&[("a", "10.0.0.1:80")]);
+    observed.pools.get_mut("web").unwrap().get_mut("a").unwrap().id = id;
+    let plan = plan_on((2, 6, 12), BASE, &wanted, &observed, &Memory::default());
+    let add = format!("add server web/b 10.0.0.2:80 id {} fall 2 inter 2s", id + 1);
+    assert_eq!(commands(&plan), [add.as_str(), "set server web/b state ready"]);
+}
+
+#[test]
+fn numbers_and_addresses_are_set() {
+    let wanted = BASE.replace("10.0.0.1:80", "10.0.0.9:81 weight 7 maxconn 20");
+    let expected = [
+        "set server web/a addr 10.0.0.9 port 81",
+        "set server web/a weight 7",
+        "set maxconn server web/a 20",
+    ];
+    assert_eq!(commands(&plan_of(BASE, &wanted)), expected);
+}
+
+#[test]
+fn what_a_person_set_is_named_and_left() {
+    let mut observed = running(&[("a", "10.0.0.1:80")]);
+    let server = observed.pools.get_mut("web").unwrap().get_mut("a").unwrap();
+    (server.admin, server.weight) = (Admin::Maint, 3);
+    let plan = plan_on((2, 6, 12), BASE, BASE, &observed, &Memory::default());
+    assert_eq!((commands(&plan), plan.settled), (vec![], true));
+    let what: Vec<Setting> = plan.by_hand.iter().map(|by| by.what).collect();
+    assert_eq!(what, [Setting::Weight(3), Setting::State(Admin::Maint)]);
+}
+
+#[test]
+fn other_lines_need_a_reload_that_names_them() {
+    let cases = [
+        (
+            "timeout server 10s",
+            "timeout server 9s",
+            "defaults, line 3, `timeout server 9s`: it was `timeout server 10s`",
+        ),
+        (" bind :80\n", "", "frontend f, line 6, `bind :80`: the line is gone"),
+        (" bind :80\n", " bind :80\n bind :81\n", "frontend f, line 7, `bind :81`: the line is new"),
+        ("frontend f", "frontend g", "frontend f, line 5, `frontend f`: the section is gone"),
+        (
+            "check fall 2",
+            "check fall 3",
+            "backend web, line 10, `default-server check fall 3`: it was `default-server check fall 2`",
+        ),
+        (
+            "10.0.0.1:80",
+            "10.0.0.1:80 rise 9",
+            "pool web, line 11, `server a 10.0.0.1:80`: its `rise` changed, and only a reload changes that",
+        ),
+        (
+            "10.0.0.1:80",
+            "web.example:80",
+            "pool web, line 11, `server a web.example:80`: the address is another one, and not an IP address with a port",
+        ),
+    ];
+    for (old, new, expected) in cases {
+        assert_eq!(reason(BASE, &BASE.replace(old, new)), expected);
+    }
+    let more = format!("{BASE}backend new\n");
+    assert_eq!(reason(BASE, &more), "backend new, line 12, `backend new`: the section is new");
+    assert_eq!(reason(&more, BASE), "backend new, line 12, `backend new`: the section is gone");
+    assert!(reason(BASE, &format!("{BASE} server a 10.0.0.1:80\n")).contains("twice"));
+}
+
+#[test]
+fn what_add_server_does_not_take_needs_a_reload() {
+    let add = |line: &str| reason(BASE, &format!("{BASE} server b {line}\n"));
+    assert!(
+        add("10.0.0.2:80 cookie b").ends_with("HAProxy 2.6 takes a server with `cookie` only by a reload")
+    );
+    assert!(add("web.example:80").contains("only with an IP address"));
+    assert!(add("10.0.0.2:80 shiny 3").contains("`shiny` is not an option that weir knows"));
+    assert!(add("10.0.0.2:80 sni str(a;b)").contains("characters"));
+    let cookie = format!("{BASE} server b 10.0.0.2:80 cookie b\n");
+    let observed = running(&[("a", "10.0.0.1:80")]);
+    assert!(plan_on((3, 0, 0), BASE, &cookie, &observed, &Memory::default()).reload.is_none());
+    assert!(plan_on((2, 4, 0), BASE, BASE, &Observed::default(), &Memory::default()).reload.is_some());
+}
+
+#[test]
+fn only_dynamic_algorithms_take_servers_and_weights() {
+    for (balance, is_dynamic) in [
+        ("roundrobin", true),
+        ("random(2)", true),
+        ("first", true),
+        ("source", false),
+        ("static-rr", false),
+        ("uri\n hash-type consistent", true),
+        ("hdr(host)\n hash-type map-based", false),
+        ("unheard-of", false),
+    ] {
+        let base = BASE.replace("leastconn", balance);
+        let more = format!("{base} server b 10.0.0.2:80\n");
+        assert_eq!(plan_of(&base, &more).reload.is_none(), is_dynamic, "{balance}");
+        let weight = base.replace("10.0.0.1:80", "10.0.0.1:80 weight 3");
+        assert_eq!(plan_of(&base, &weight).reload.is_none(), is_dynamic, "{balance}");
+    }
+    let inherited =
+        BASE.replace(" balance leastconn\n", "").replace("mode http", "mode http\n balance source");
+    assert!(reason(&inherited, &format!("{inherited} server b 10.0.0.2:80\n")).contains("balance source"));
+}
+
+#[test]
+fn named_defaults_and_default_server_hold_by_place() {
+    let base = "defaults one\n default-server weight 5\ndefaults two from one\n default-server backup\n\
+                defaults last\nbackend web from two\n server a 10.0.0.1:80\n default-server maxconn 3\n";
+    let mut observed = running(&[("a", "10.0.0.1:80")]);
+    let server = observed.pools.get_mut("web").unwrap().get_mut("a").unwrap();
+    (server.weight, server.is_backup) = (5, true);
+    let wanted = format!("{base} server b 10.0.0.2:80 id 8\n");
+    let plan = plan_on((2, 6, 12), base, &wanted, &observed, &Memory::default());
+    let add = "add server web/b 10.0.0.2:80 id 8 backup maxconn 3 weight 5";
+    assert_eq!(commands(&plan), [add, "set server web/b state ready"]);
+}
+
+#[test]
+fn servers_in_conditions_and_templates_are_left_alone() {
+    let text =
+        format!("{BASE} .if defined(X)\n server x 10.0.0.5:80\n .endif\n server-template t 2 10.0.0.6:80\n");
+    let observed =
+        running(&[("a", "10.0.0.1:80"), ("x", "10.0.0.5:80"), ("t1", "10.0.0.6:80"), ("t2", "10.0.0.7:80")]);
+    let plan = plan_on((2, 6, 12), &text, &text, &observed, &Memory::default());
+    assert_eq!((commands(&plan), plan.settled), (vec![], true));
+    assert!(reason(&text, &text.replace("10.0.0.5", "10.0.0.8")).contains("server x 10.0.0.8:80"));
+    assert!(reason(&text, &text.replace("t 2", "t 3")).contains("server-template t 3"));
+}
+
+#[test]
+fn a_dead_server_is_not_drained_and_a_kept_one_waits() {
+    let wanted = format!("{BASE} server b 10.0.0.2:80\n");
+    let mut observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80"), ("c", "10.0.0.3:80")]);
+    observed.pools.get_mut("web").unwrap().get_mut("b").unwrap().check = CheckState::Failed;
+    let plan = plan_on((2, 6, 12), &wanted, BASE, &observed, &Memory::default());
+    let expected = ["set server web/b state maint", "del server web/b", "set server web/c state drain"];
+    assert_eq!(commands(&plan), expected);
+    observed.pools.get_mut("web").unwrap().get_mut("a").unwrap().is_down = true;
+    let plan = plan_on((2, 6, 12), &wanted, BASE, &observed, &Memory::default());
+    assert_eq!(commands(&plan), ["set server web/b state maint", "del server web/b"]);
+    assert_eq!((plan.waits[0].server.as_str(), plan.waits[0].what), ("c", Waiting::Others));
+}
+
+#[test]
+fn a_refused_command_is_a_reload_next_time() {
+    let wanted = format!("{BASE} server b 10.0.0.2:80 id 9\n");
+    let observed = running(&[("a", "10.0.0.1:80")]);
+    let mut memory = plan_of(BASE, &wanted).memory;
+    memory.refuse("add server web/b 10.0.0.2:80 id 9 check fall 2 inter 2s", "no room\n");
+    let plan = plan_on((2, 6, 12), BASE, &wanted, &observed, &memory);
+    assert!(plan.reload.unwrap().to_string().ends_with("inter 2s`: no room"));
+    let mut memory = Memory::default();
+    let turns = (0..9).take_while(|_| {
+        let plan = plan_on((2, 6, 12), BASE, &wanted, &observed, &memory);
+        memory = plan.memory;
+        plan.reload.is_none()
+    });
+    assert_eq!(turns.count(), 3, "without an answer it is tried three times");
+}
+
+#[test]
+fn five_thousand_servers_are_planned_for() {
+    let mut base = String::from("defaults\n mode http\n default-server check inter 2s\n");
+    let mut observed = Observed::default();
+    for pool in 0..1000 {
+        let _ = writeln!(base, "backend p{pool}\n balance leastconn");
+        for n in 0..5 {
+            let name = format!("10.{}.{}.{n}:8080", pool / 250, pool % 250);
+            let _ = writeln!(base, " server {name} {name} maxconn 20 weight 1 fall 2 rise 2 # no comment");
+            let server = ObservedServer { maxconn: 20, ..state(&name) };
+            observed.insert(format!("p{pool}"), name, server);
+        }
+    }
+    let wanted = format!("{base} server b 10.9.9.9:80\n");
+    let [loaded, wanted] = [base, wanted].map(|text| [Document::parse(text)]);
+    let (can, options, now) = (Can { version: (2, 6, 12) }, Options::default(), SystemTime::UNIX_EPOCH);
+    let started = std::time::Instant::now();
+    let plan = plan(&loaded, &wanted, &observed, &Memory::default(), &can, &options, now);
+    println!("planned in {:?}", started.elapsed());
+    assert_eq!(commands(&plan).len(), 3);
+}

@@ -1,0 +1,126 @@
+//! Servers that go: drained until their sessions end, then put into maintenance and deleted.
+//!
+//! One that HAProxy's own checks call dead is not drained but put into maintenance at once: in a drain, clients that
+//! stick to it would still be sent there. While no wanted server serves, those that serve stay.
+
+use std::time::{Duration, SystemTime};
+
+use super::join::can_change;
+use super::memory::{Begun, Running};
+use super::observed::ObservedServer;
+use super::options::Changeable;
+use super::turn::{Needed, Subject, Turn, View, path};
+use super::{Admin, Reply, Waiting};
+
+/// How long to leave HAProxy alone after it refused to delete a server: doubled each time, up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+
+/// How far a server is on its way out.
+#[derive(Clone)]
+struct Way {
+    since: SystemTime,
+    running: Option<Running>,
+    tries: u32,
+    not_before: SystemTime,
+}
+
+impl Turn<'_> {
+    /// The next step out for a server that is not wanted.
+    pub(super) fn leave(&mut self, view: &View<'_, '_>, subject: Subject<'_>) -> Needed<()> {
+        can_change(self.can.branch(), &view.wanted.settings).map_err(|why| {
+            view.pool_reason(format!("server `{}` is no longer wanted, and {why}", subject.name))
+        })?;
+        let mut way = self.way(view, subject);
+        if let Some(running) = &mut way.running {
+            // Whoever set these: if it is wanted again, it gets what the configuration says then.
+            let ObservedServer { weight, maxconn, .. } = *subject.observed;
+            running.changeable = Changeable { weight, maxconn, ..running.changeable };
+        }
+        let server = subject.observed;
+        let is_over = server.sessions == 0 || self.has_waited(&way);
+        match server.admin {
+            _ if view.must_stay(server) => self.wait_for_others(subject),
+            Admin::Ready if server.is_healthy() => {
+                way.since = self.now;
+                self.set_state(subject.backend, subject.name, Admin::Drain, "it is no longer wanted")?;
+                self.wait(subject.backend, subject.name, Waiting::Sessions(server.sessions), self.now);
+            }
+            Admin::Drain if server.is_healthy() && !is_over => self.wait_for_sessions(subject, &way),
+            Admin::Ready | Admin::Drain | Admin::Maint => self.remove(subject, &mut way)?,
+        }
+        let Way { since, running, tries, not_before } = way;
+        self.remember(subject.backend, subject.name, Begun::Leaving { since, running, tries, not_before });
+        Ok(())
+    }
+
+    fn way(&self, view: &View<'_, '_>, subject: Subject<'_>) -> Way {
+        let fresh = |running| Way { since: self.now, running, tries: 0, not_before: self.now };
+        match self.before.server(subject.backend, subject.name) {
+            Some(Begun::Leaving { since, running, tries, not_before }) => {
+                Way { since: *since, running: running.clone(), tries: *tries, not_before: *not_before }
+            }
+            Some(other) if other.running().is_some() => fresh(other.running().cloned()),
+            Some(_) | None => fresh(loaded_options(view, subject.name)),
+        }
+    }
+
+    fn has_waited(&self, way: &Way) -> bool {
+        self.now.duration_since(way.since).is_ok_and(|lasted| lasted >= self.options.drain_timeout)
+    }
+
+    fn wait_for_sessions(&mut self, subject: Subject<'_>, way: &Way) {
+        let what = Waiting::Sessions(subject.observed.sessions);
+        self.wait(subject.backend, subject.name, what, way.since);
+        let deadline = way.since + self.options.drain_timeout;
+        self.look_again(deadline.duration_since(self.now).unwrap_or_default());
+    }
+
+    /// Maintenance, then deletion as soon as it has no sessions, or at the end of the time it had for them.
+    fn remove(&mut self, subject: Subject<'_>, way: &mut Way) -> Needed<()> {
+        let (backend, name, server) = (subject.backend, subject.name, subject.observed);
+        if server.admin != Admin::Maint {
+            let why =
+                if server.is_healthy() { "it is drained" } else { "it is not wanted, and its checks fail" };
+            self.set_state(backend, name, Admin::Maint, why)?;
+        }
+        let is_overdue = server.sessions > 0 && self.has_waited(way);
+        if server.sessions > 0 && !is_overdue {
+            self.wait_for_sessions(subject, way);
+        } else if self.now < way.not_before {
+            self.plan_retry(subject, way);
+        } else {
+            self.delete(subject, way, is_overdue)?;
+            let delay = RETRY.0.saturating_mul(1 << way.tries.min(16)).min(RETRY.1);
+            (way.tries, way.not_before) = (way.tries.saturating_add(1), self.now + delay);
+        }
+        Ok(())
+    }
+
+    fn plan_retry(&mut self, subject: Subject<'_>, way: &Way) {
+        self.wait(subject.backend, subject.name, Waiting::Deletion(way.tries), self.now);
+        self.look_again(way.not_before.duration_since(self.now).unwrap_or_default());
+    }
+
+    fn delete(&mut self, subject: Subject<'_>, way: &Way, is_overdue: bool) -> Needed<()> {
+        let path = path(subject.backend, subject.name);
+        if is_overdue {
+            let words = ["shutdown", "sessions", "server", &path];
+            self.step(&words, Reply::Empty, "its sessions did not end within `drain_timeout`")?;
+        }
+        let is_asked = |running: &Running| running.signature.split(' ').any(|word| word == "agent-check");
+        if way.running.as_ref().is_some_and(is_asked) {
+            self.step(
+                &["disable", "agent", &path],
+                Reply::Empty,
+                "a server is not deleted while its agent is asked",
+            )?;
+        }
+        self.step(&["del", "server", &path], Reply::Deleted, "it is no longer wanted")
+    }
+}
+
+/// What the server runs with, so that it can be taken back.
+fn loaded_options(view: &View<'_, '_>, name: &str) -> Option<Running> {
+    let pool = view.loaded?;
+    pool.options(pool.server(name)?).ok().map(|options| Running::with(&options))
+}

@@ -1,0 +1,239 @@
+//! Servers that are there and wanted: their address, weight, limit and state, and whose doing a difference is.
+//!
+//! A state or a number that differs from the configuration although the configuration did not change was set by a
+//! person, and is left so.
+
+use super::join::{fixed_address, is_dynamic};
+use super::layout::{Member, Pool};
+use super::memory::{Begun, Change, Running};
+use super::observed::ObservedServer;
+use super::options::{Changeable, ServerOptions};
+use super::turn::{Needed, Subject, Target, Turn, View, path};
+use super::{Admin, Reply, Setting};
+
+/// A number of a server: what the two texts say, and what runs.
+struct Number {
+    name: &'static str,
+    was: u32,
+    wanted: u32,
+    observed: u32,
+}
+
+impl Turn<'_> {
+    /// Plans for a wanted server that HAProxy has.
+    pub(super) fn present(
+        &mut self,
+        view: &View<'_, '_>,
+        member: &Member<'_>,
+        server: &ObservedServer,
+    ) -> Needed<()> {
+        let subject = Subject { backend: view.wanted.name, name: member.name, observed: server };
+        let begun = self.before.server(subject.backend, subject.name);
+        let loaded = view.loaded.and_then(|pool| Some((pool, pool.server(subject.name)?)));
+        self.address(view, subject, member)?;
+        if begun.is_none() && loaded.is_some_and(|(_, was)| was.says_the_same(member)) {
+            return self.unchanged(view, subject, member);
+        }
+        let options = view.options(view.wanted, member)?;
+        let was = was(view, member, begun, loaded, &options)?;
+        let is = options.changeable();
+        let running = Running { signature: options.signature(), changeable: server.running(was, is) };
+        let target = Target { options: &options, running };
+        if is.disabled {
+            self.state(view, subject, was.disabled, &target)?;
+            return self.numbers(view, subject, was, is);
+        }
+        self.numbers(view, subject, was, is)?;
+        self.state(view, subject, was.disabled, &target)
+    }
+
+    /// A server whose line says what it said, with nothing begun.
+    fn unchanged(&mut self, view: &View<'_, '_>, subject: Subject<'_>, member: &Member<'_>) -> Needed<()> {
+        let Some(changeable) = view.changeable(member) else { return Ok(()) };
+        self.numbers(view, subject, changeable, changeable)?;
+        let expected = if changeable.disabled { Admin::Maint } else { Admin::Ready };
+        if subject.observed.admin != expected {
+            self.by_hand(subject.backend, subject.name, Setting::State(subject.observed.admin));
+        }
+        Ok(())
+    }
+
+    fn address(&mut self, view: &View<'_, '_>, subject: Subject<'_>, member: &Member<'_>) -> Needed<()> {
+        let Some(wanted) = fixed_address(member) else {
+            let was = view.loaded.and_then(|pool| pool.server(subject.name));
+            let is_same = was.is_some_and(|was| was.written == member.written);
+            let reason =
+                || view.reason(member, "the address is another one, and not an IP address with a port");
+            return if is_same { Ok(()) } else { Err(reason()) };
+        };
+        if subject.observed.address == Some(wanted) {
+            return Ok(());
+        }
+        let path = path(subject.backend, subject.name);
+        let (ip, port) = (wanted.ip().to_string(), wanted.port().to_string());
+        let words = ["set", "server", &path, "addr", &ip, "port", &port];
+        self.step(&words, Reply::Changed, "its address is another one")
+    }
+
+    fn numbers(
+        &mut self,
+        view: &View<'_, '_>,
+        subject: Subject<'_>,
+        was: Changeable,
+        is: Changeable,
+    ) -> Needed<()> {
+        let ObservedServer { weight, maxconn, .. } = *subject.observed;
+        if weight != is.weight {
+            let number = Number { name: "weight", was: was.weight, wanted: is.weight, observed: weight };
+            let fixed = is_dynamic(&view.wanted.settings).err();
+            let reason =
+                |why| view.pool_reason(format!("the weight of `{}` changed, and {why}", subject.name));
+            match fixed.filter(|_| was.weight != is.weight) {
+                Some(why) => return Err(reason(why)),
+                None => self.number(view, subject, &number)?,
+            }
+        }
+        if maxconn != is.maxconn {
+            let number = Number { name: "maxconn", was: was.maxconn, wanted: is.maxconn, observed: maxconn };
+            self.number(view, subject, &number)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the number if the configuration changed it, and a person did not since.
+    fn number(&mut self, view: &View<'_, '_>, subject: Subject<'_>, number: &Number) -> Needed<()> {
+        let key = format!("{} {}", subject.name, number.name);
+        let sent = self.before.setting(subject.backend, &key);
+        let is_sent = sent.is_some_and(|sent| [sent.from, sent.to].contains(&number.observed));
+        if number.observed != number.was && !is_sent {
+            self.number_by_hand(subject, number);
+            return Ok(());
+        }
+        let change = Change { from: number.observed, to: number.wanted };
+        self.plan.memory.put_setting(subject.backend, key, change);
+        if number.name == "weight" && number.wanted == 0 && view.must_stay(subject.observed) {
+            self.wait_for_others(subject);
+            return Ok(());
+        }
+        let (path, value) = (path(subject.backend, subject.name), number.wanted.to_string());
+        let why = format!("its {} is {}", number.name, number.observed);
+        match number.name {
+            "weight" => self.step(&["set", "server", &path, "weight", &value], Reply::Empty, &why),
+            _ => self.step(&["set", "maxconn", "server", &path, &value], Reply::Empty, &why),
+        }
+    }
+
+    fn number_by_hand(&mut self, subject: Subject<'_>, number: &Number) {
+        let what = match number.name {
+            "weight" => Setting::Weight(number.observed),
+            _ => Setting::Maxconn(number.observed),
+        };
+        self.by_hand(subject.backend, subject.name, what);
+    }
+
+    fn state(
+        &mut self,
+        view: &View<'_, '_>,
+        subject: Subject<'_>,
+        was_disabled: bool,
+        target: &Target<'_>,
+    ) -> Needed<()> {
+        let begun = self.before.server(subject.backend, subject.name);
+        if target.options.has("disabled") {
+            let is_pending = !matches!(begun, None | Some(Begun::Joined { .. }));
+            return self.disabled(view, subject, !was_disabled || is_pending, target);
+        }
+        match begun {
+            Some(Begun::Joining { since, was_drained, .. }) => {
+                self.progress(view, subject, target, (*since, *was_drained))
+            }
+            Some(Begun::Leaving { .. } | Begun::Disabling { .. }) => {
+                self.progress(view, subject, target, (self.now, false))
+            }
+            Some(Begun::Joined { .. }) | None if was_disabled => {
+                self.progress(view, subject, target, (self.now, false))
+            }
+            Some(Begun::Joined { .. }) | None => {
+                self.left_alone(view, subject, target);
+                Ok(())
+            }
+        }
+    }
+
+    /// A server in its place: what is not ready was set by a person.
+    fn left_alone(&mut self, view: &View<'_, '_>, subject: Subject<'_>, target: &Target<'_>) {
+        if subject.observed.admin != Admin::Ready {
+            self.by_hand(subject.backend, subject.name, Setting::State(subject.observed.admin));
+        }
+        self.remember_unless_loaded(view, subject, target);
+    }
+
+    /// Keeps what a server runs with until the loaded text says it.
+    fn remember_unless_loaded(&mut self, view: &View<'_, '_>, subject: Subject<'_>, target: &Target<'_>) {
+        let loaded = view.loaded.and_then(|pool| pool.options(pool.server(subject.name)?).ok());
+        let running = target.running.clone();
+        if loaded.is_none_or(|loaded| Running::with(&loaded) != running) {
+            self.remember(subject.backend, subject.name, Begun::Joined { running });
+        }
+    }
+
+    /// A server that the configuration keeps in maintenance.
+    fn disabled(
+        &mut self,
+        view: &View<'_, '_>,
+        subject: Subject<'_>,
+        is_change: bool,
+        target: &Target<'_>,
+    ) -> Needed<()> {
+        let (backend, name, server) = (subject.backend, subject.name, subject.observed);
+        if server.admin == Admin::Maint || !is_change {
+            if server.admin != Admin::Maint {
+                self.by_hand(backend, name, Setting::State(server.admin));
+            }
+            self.remember_unless_loaded(view, subject, target);
+            return Ok(());
+        }
+        self.remember(backend, name, Begun::Disabling { running: target.running.clone() });
+        if view.must_stay(server) {
+            self.wait_for_others(subject);
+            return Ok(());
+        }
+        self.set_state(backend, name, Admin::Maint, "the configuration disables it")
+    }
+}
+
+impl ObservedServer {
+    /// What it runs with: what is wanted, as far as that is in force.
+    fn running(&self, was: Changeable, is: Changeable) -> Changeable {
+        Changeable {
+            weight: if self.weight == is.weight { is.weight } else { was.weight },
+            maxconn: if self.maxconn == is.maxconn { is.maxconn } else { was.maxconn },
+            disabled: is.disabled,
+        }
+    }
+}
+
+/// What commands can change, as it was; a reload, where the server runs with other options than it should.
+fn was(
+    view: &View<'_, '_>,
+    member: &Member<'_>,
+    begun: Option<&Begun>,
+    loaded: Option<(&Pool<'_>, &Member<'_>)>,
+    options: &ServerOptions<'_>,
+) -> Needed<Changeable> {
+    if let Some(running) = begun.and_then(Begun::running) {
+        let is_same = running.signature == options.signature();
+        let reason = || view.reason(member, "it runs with other options, and only a reload changes them");
+        return if is_same { Ok(running.changeable) } else { Err(reason()) };
+    }
+    let Some((pool, was)) = loaded else {
+        return Err(
+            view.reason(member, "HAProxy has it with options that weir does not know: somebody added it")
+        );
+    };
+    let unknown = |_| view.reason(was, "it had an option that weir does not know");
+    let was = pool.options(was).map_err(unknown)?;
+    let changed =
+        |option| view.reason(member, format!("its `{option}` changed, and only a reload changes that"));
+    was.difference(options).map_or_else(|| Ok(was.changeable()), |option| Err(changed(option)))
+}

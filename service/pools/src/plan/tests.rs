@@ -1,0 +1,282 @@
+//! Turns of the plan against a model of HAProxy, and single turns by example.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use haproxy_cfg::Document;
+use proptest::prelude::*;
+
+use super::model::World;
+use super::*;
+
+const OPTIONS: Options =
+    Options { drain_timeout: Duration::from_secs(20), first_check_timeout: Duration::from_secs(5) };
+const CAN: Can = Can { version: (2, 6, 12) };
+
+/// What a template renders, by pool: servers by number.
+type Wish = BTreeMap<usize, Spec>;
+
+#[derive(Debug, Clone, PartialEq)]
+struct Spec {
+    address: usize,
+    weight: u32,
+    maxconn: u32,
+    disabled: bool,
+}
+
+/// What happens between two turns.
+#[derive(Debug, Clone)]
+enum Event {
+    Want(Wish, Wish),
+    SomebodyDeletes(usize),
+    SomebodySets(usize, &'static str),
+    SomebodyReloads,
+    DeletionIsRefused(u32),
+    SessionsStay(bool),
+    /// Weir ends when so many steps were carried out.
+    Crash(usize),
+    Nothing,
+}
+
+fn render(pools: [&Wish; 2]) -> String {
+    let mut text = String::from("defaults\n mode http\n balance leastconn\n");
+    for (number, wish) in pools.into_iter().enumerate() {
+        let _ = writeln!(text, "backend p{number}");
+        text += if number == 0 { " default-server check inter 1s\n" } else { " # no check\n" };
+        for (name, spec) in wish {
+            let Spec { address, weight, maxconn, disabled } = spec;
+            let disabled = if *disabled { " disabled" } else { "" };
+            let server = format!("s{name} 10.0.0.{address}:80");
+            let _ = writeln!(text, " server {server} weight {weight} maxconn {maxconn}{disabled}");
+        }
+    }
+    text
+}
+
+/// Weir beside a model of HAProxy.
+struct Rig {
+    world: World,
+    loaded: String,
+    wanted: String,
+    wishes: [Wish; 2],
+    memory: Memory,
+    now: SystemTime,
+    /// The loaded text follows at once; else when the plan is settled.
+    follows_at_once: bool,
+    /// Commands that worked, since something else last changed.
+    done: BTreeSet<String>,
+    reloads: usize,
+    /// A person set something.
+    is_touched: bool,
+}
+
+impl Rig {
+    fn new(wishes: [Wish; 2], dead: &[usize], follows_at_once: bool) -> Self {
+        let text = render([&wishes[0], &wishes[1]]);
+        let dead = dead.iter().map(|address| format!("10.0.0.{address}:80").parse().unwrap()).collect();
+        let mut world = World { dead, ..World::default() };
+        world.load(&text);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let (memory, done) = (Memory::default(), BTreeSet::new());
+        Self {
+            world,
+            loaded: text.clone(),
+            wanted: text,
+            wishes,
+            memory,
+            now,
+            follows_at_once,
+            done,
+            reloads: 0,
+            is_touched: false,
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let [loaded, wanted] = [&self.loaded, &self.wanted].map(|text| [Document::parse(text.clone())]);
+        plan(&loaded, &wanted, &self.world.observe(), &self.memory, &CAN, &OPTIONS, self.now)
+    }
+
+    /// One turn, of which only the first `steps` are carried out.
+    fn turn(&mut self, steps: usize) -> Plan {
+        let plan = self.plan();
+        self.memory = plan.memory.clone();
+        if plan.reload.is_some() {
+            self.reload();
+        }
+        for step in plan.steps.iter().take(steps) {
+            self.step(step);
+        }
+        let is_whole = steps >= plan.steps.len();
+        if is_whole && (plan.settled || self.follows_at_once) {
+            self.loaded = self.wanted.clone();
+        }
+        self.world.tick();
+        self.now += plan.look_again.unwrap_or(Duration::from_secs(1)).max(Duration::from_millis(1));
+        plan
+    }
+
+    fn reload(&mut self) {
+        self.reloads += 1;
+        self.world.load(&self.wanted);
+        self.loaded = self.wanted.clone();
+        self.memory.reloaded();
+        self.done.clear();
+    }
+
+    fn step(&mut self, step: &Step) {
+        let path = step.command.split(' ').find(|word| word.contains('/')).unwrap().to_owned();
+        let backend = path.split('/').next().unwrap();
+        let (before, server) = (self.world.serving(backend), self.world.get(&path).cloned());
+        let removes = step.command.ends_with("state maint");
+        if let Some(server) = server.filter(|_| removes && !self.is_disabled(&path)) {
+            let is_drained = server.state.admin != Admin::Ready;
+            assert!(is_drained || !server.state.is_healthy(), "not drained: {}", step.command);
+        }
+        let reply = self.world.execute(&step.command);
+        let may_be_empty = self.hopeful(backend) == 0 || before == 0;
+        assert!(may_be_empty || self.world.serving(backend) > 0, "emptied by {}", step.command);
+        if step.expects.accepts(&reply) {
+            assert!(self.done.insert(step.command.clone()), "sent twice: {}", step.command);
+        } else {
+            self.memory.refuse(&step.command, &reply);
+        }
+    }
+
+    fn wish(&self, path: &str) -> Option<&Spec> {
+        let (backend, name) = path.split_once('/').unwrap();
+        self.wishes[usize::from(backend == "p1")].get(&name[1..].parse().unwrap())
+    }
+
+    fn is_disabled(&self, path: &str) -> bool {
+        self.wish(path).is_some_and(|spec| spec.disabled)
+    }
+
+    fn hopeful(&self, backend: &str) -> usize {
+        let wish = &self.wishes[usize::from(backend == "p1")];
+        wish.values().filter(|spec| !spec.disabled && spec.weight > 0).count()
+    }
+
+    fn happens(&mut self, event: &Event) {
+        let nth = |world: &World, n: usize| world.servers.keys().nth(n % world.servers.len().max(1)).cloned();
+        self.done.clear();
+        match event {
+            Event::Want(checked, plain) => {
+                self.wishes = [checked.clone(), plain.clone()];
+                self.wanted = render([checked, plain]);
+            }
+            Event::SomebodyDeletes(n) => {
+                let Some(key) = nth(&self.world, *n) else { return };
+                self.world.servers.remove(&key);
+            }
+            Event::SomebodySets(n, state) => {
+                let Some((backend, name)) = nth(&self.world, *n) else { return };
+                self.is_touched = true;
+                self.world.execute(&format!("set server {backend}/{name} state {state}"));
+            }
+            Event::SomebodyReloads => {
+                self.world.load(&self.loaded);
+                self.memory.reloaded();
+            }
+            Event::DeletionIsRefused(times) => self.world.refusals = *times,
+            Event::SessionsStay(stay) => self.world.sessions_stay = *stay,
+            Event::Crash(steps) => drop(self.turn(*steps)),
+            Event::Nothing => {}
+        }
+    }
+
+    /// Turns until only that is waited for which may never come; nothing is planned then, now or later.
+    fn settle(&mut self) -> Plan {
+        self.done.clear();
+        let lasts = |wait: &Wait| matches!(wait.what, Waiting::Others | Waiting::FirstCheckOverdue);
+        let is_quiet = |plan: &Plan| plan.steps.is_empty() && plan.waits.iter().all(lasts);
+        let quiet = (0..300).any(|_| is_quiet(&self.turn(usize::MAX)));
+        assert!(quiet, "never quiet: {:?}", self.plan());
+        for _ in 0..3 {
+            self.now += Duration::from_secs(100);
+            let last = self.turn(usize::MAX);
+            assert_eq!((&last.steps[..], &last.reload), (&[][..], &None));
+        }
+        self.turn(usize::MAX)
+    }
+
+    /// HAProxy has what is wanted; what differs has a reason.
+    fn check(&self, last: &Plan) {
+        assert!(self.is_touched || last.by_hand.is_empty(), "nobody did {:?}", last.by_hand);
+        for (number, wish) in self.wishes.iter().enumerate() {
+            for (name, spec) in wish {
+                self.check_server(last, &format!("p{number}"), &format!("s{name}"), spec);
+            }
+        }
+        for (backend, name) in self.world.servers.keys() {
+            let waits = last.waits.iter().any(|wait| &wait.server == name && wait.what == Waiting::Others);
+            assert!(waits || self.wish(&format!("{backend}/{name}")).is_some(), "{backend}/{name} is left");
+        }
+    }
+
+    fn check_server(&self, last: &Plan, backend: &str, name: &str, spec: &Spec) {
+        let state = &self.world.get(&format!("{backend}/{name}")).unwrap_or_else(|| panic!("{name}")).state;
+        let waits_for = |wait: &Wait| wait.backend == backend && wait.server == name;
+        if last.waits.iter().any(|wait| waits_for(wait) && wait.what == Waiting::Others) {
+            return;
+        }
+        let numbers = (state.weight, state.maxconn, state.address);
+        let address = format!("10.0.0.{}:80", spec.address).parse().ok();
+        assert_eq!(numbers, (spec.weight, spec.maxconn, address), "{backend}/{name}");
+        let expected = if spec.disabled { Admin::Maint } else { Admin::Ready };
+        let is_known = last.by_hand.iter().any(|by| by.backend == backend && by.server == name)
+            || last.waits.iter().any(waits_for);
+        assert!(state.admin == expected || is_known, "{backend}/{name} is {:?}", state.admin);
+    }
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let disabled = prop::bool::weighted(0.1);
+    (1..9usize, 0..3u32, 0..3u32, disabled).prop_map(|(address, weight, maxconn, disabled)| Spec {
+        address,
+        weight,
+        maxconn,
+        disabled,
+    })
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    prop::collection::btree_map(0..5usize, spec(), 0..5)
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (wish(), wish()).prop_map(|(a, b)| Event::Want(a, b)),
+        1 => (0..9usize).prop_map(Event::SomebodyDeletes),
+        1 => (0..9usize, prop::sample::select(vec!["ready", "drain", "maint"])).prop_map(|(n, s)| Event::SomebodySets(n, s)),
+        1 => Just(Event::SomebodyReloads),
+        1 => (0..4u32).prop_map(Event::DeletionIsRefused),
+        1 => any::<bool>().prop_map(Event::SessionsStay),
+        1 => (0..3usize).prop_map(Event::Crash),
+        3 => Just(Event::Nothing),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn turns_converge_without_harm(
+        first in (wish(), wish()),
+        dead in prop::collection::vec(1..9usize, 0..3),
+        events in prop::collection::vec((event(), 0..4usize), 0..8),
+        follows_at_once in any::<bool>(),
+    ) {
+        let mut rig = Rig::new([first.0, first.1], &dead, follows_at_once);
+        for (event, turns) in &events {
+            rig.happens(event);
+            for _ in 0..*turns {
+                rig.turn(usize::MAX);
+            }
+        }
+        let last = rig.settle();
+        rig.check(&last);
+        prop_assert_eq!(rig.reloads, 0);
+    }
+}

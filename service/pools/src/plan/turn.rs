@@ -1,0 +1,277 @@
+//! One turn over all pools: who is there, who is missing, who is one too many.
+//!
+//! In: layouts, what is observed, the memory. Out: a plan that grows pool by pool; an `Err` is the reason for a reload.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use super::layout::{Layout, Member, Pool};
+use super::memory::{Begun, Memory, Running};
+use super::observed::{Observed, ObservedServer};
+use super::options::{Changeable, ServerOptions};
+use super::{Admin, ByHand, Can, Options, Plan, Reason, Reply, Setting, Step, Wait, Waiting, command};
+
+/// A part of a turn; or the reason for a reload.
+pub(super) type Needed<T> = Result<T, Reason>;
+
+/// How soon to look whether a step did what it should.
+const SOON: Duration = Duration::from_millis(20);
+/// How soon at most to look again at something that lasts.
+const SLOW: Duration = Duration::from_secs(5);
+/// A command that was given so often in a row without effect is not given again.
+const MAX_GIVEN: u32 = 3;
+/// Commands that may have no effect for long: HAProxy keeps a server while connections last.
+const REMOVAL: [&str; 3] = ["del server ", "shutdown sessions ", "disable agent "];
+
+/// A plan in the making.
+pub(super) struct Turn<'a> {
+    pub(super) can: &'a Can,
+    pub(super) options: &'a Options,
+    pub(super) now: SystemTime,
+    /// The memory that the turn began with.
+    pub(super) before: &'a Memory,
+    pub(super) plan: Plan,
+}
+
+/// One pool in a turn.
+pub(super) struct View<'a, 'd> {
+    pub(super) loaded: Option<&'a Pool<'d>>,
+    pub(super) wanted: &'a Pool<'d>,
+    pub(super) observed: &'a BTreeMap<String, ObservedServer>,
+    /// What commands can change, of each wanted server; `None` where not all of its options are known.
+    changeable: Vec<Option<Changeable>>,
+    /// Some wanted server should get traffic, sooner or later, but none does now.
+    lacks_wanted: bool,
+    /// No server of the pool gets traffic now.
+    pub(super) is_empty: bool,
+    /// Whether servers that back others up count as serving: there are no others.
+    backups_count: bool,
+}
+
+/// A server in a turn.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) backend: &'a str,
+    pub(super) name: &'a str,
+    pub(super) observed: &'a ObservedServer,
+}
+
+/// What a wanted server should run with, and does.
+pub(super) struct Target<'a> {
+    pub(super) options: &'a ServerOptions<'a>,
+    /// For the memory.
+    pub(super) running: Running,
+}
+
+impl Turn<'_> {
+    /// Plans for one pool: first what makes servers serve, then what takes them out.
+    pub(super) fn pool(
+        &mut self,
+        loaded: Option<&Pool<'_>>,
+        wanted: &Pool<'_>,
+        all: &Observed,
+    ) -> Needed<()> {
+        let nothing = BTreeMap::new();
+        let observed = all.pools.get(wanted.name).unwrap_or(&nothing);
+        if wanted.settings.disabled {
+            return Ok(());
+        }
+        let view = View::new(loaded, wanted, observed);
+        let mut missing = Vec::new();
+        for member in &wanted.servers {
+            match view.observed.get(member.name) {
+                Some(server) => self.present(&view, member, server)?,
+                None => missing.push(member),
+            }
+        }
+        self.join(&view, &missing)?;
+        for (name, server) in view.observed {
+            if view.wanted.server(name).is_none() && self.may_leave(&view, name) {
+                self.leave(&view, Subject { backend: wanted.name, name, observed: server })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is certain that the configuration does not want the server.
+    fn may_leave(&self, view: &View<'_, '_>, name: &str) -> bool {
+        let is_known = || {
+            view.loaded.is_some_and(|pool| pool.server(name).is_some())
+                || self.before.server(view.wanted.name, name).is_some()
+        };
+        !view.wanted.is_fixed(name) && (!view.wanted.has_unknown_names || is_known())
+    }
+
+    /// A reload, where HAProxy does not do what it is told.
+    pub(super) fn refused(&mut self, wanted: &Layout<'_>) -> Needed<()> {
+        let given = &self.before.given;
+        for step in &self.plan.steps {
+            let is_removal = REMOVAL.iter().any(|start| step.command.starts_with(start));
+            let times = given.get(&step.command).copied().unwrap_or(0) + 1;
+            let refusal = self.before.refusal(&step.command).filter(|_| !is_removal);
+            if !is_removal && (refusal.is_some() || times > MAX_GIVEN) {
+                let answer = refusal.map_or("it has no effect", str::trim);
+                return Err(refusal_reason(wanted, &step.command, answer));
+            }
+            self.plan.memory.given.insert(step.command.clone(), times);
+        }
+        Ok(())
+    }
+
+    /// The plan, with what follows from all of it.
+    pub(super) fn finish(mut self) -> Plan {
+        if !self.plan.steps.is_empty() {
+            self.look_again(SOON);
+        }
+        self.plan.settled = self.plan.steps.is_empty() && self.plan.waits.is_empty();
+        self.plan
+    }
+
+    pub(super) fn step(&mut self, words: &[&str], expects: Reply, why: &str) -> Needed<()> {
+        let command = command::line(words).map_err(Reason::of_all)?;
+        self.plan.steps.push(Step { command, why: why.to_owned(), expects });
+        Ok(())
+    }
+
+    /// `set server … state`.
+    pub(super) fn set_state(&mut self, backend: &str, server: &str, state: Admin, why: &str) -> Needed<()> {
+        let word = match state {
+            Admin::Ready => "ready",
+            Admin::Drain => "drain",
+            Admin::Maint => "maint",
+        };
+        self.step(&["set", "server", &path(backend, server), "state", word], Reply::Empty, why)
+    }
+
+    pub(super) fn remember(&mut self, backend: &str, server: &str, begun: Begun) {
+        self.plan.memory.put(backend, server, begun);
+    }
+
+    /// Notes a wait that began at `since`: looked at often at first, then less and less.
+    pub(super) fn wait(&mut self, backend: &str, server: &str, what: Waiting, since: SystemTime) {
+        let lasted = self.now.duration_since(since).unwrap_or_default();
+        self.look_again((lasted / 8).clamp(SOON, SLOW));
+        self.plan.waits.push(Wait { backend: backend.to_owned(), server: server.to_owned(), what });
+    }
+
+    /// Notes that the server stays in traffic until another serves, which that one's own wait notices sooner.
+    pub(super) fn wait_for_others(&mut self, subject: Subject<'_>) {
+        let long_ago = self.now - SLOW * 8;
+        self.wait(subject.backend, subject.name, Waiting::Others, long_ago);
+    }
+
+    pub(super) fn look_again(&mut self, after: Duration) {
+        let sooner = self.plan.look_again.map_or(after, |set| set.min(after));
+        self.plan.look_again = Some(sooner);
+    }
+
+    pub(super) fn by_hand(&mut self, backend: &str, server: &str, what: Setting) {
+        self.plan.by_hand.push(ByHand { backend: backend.to_owned(), server: server.to_owned(), what });
+    }
+}
+
+impl<'a, 'd> View<'a, 'd> {
+    fn new(
+        loaded: Option<&'a Pool<'d>>,
+        wanted: &'a Pool<'d>,
+        observed: &'a BTreeMap<String, ObservedServer>,
+    ) -> Self {
+        let changeable = changeable(wanted);
+        let mut view = Self {
+            loaded,
+            wanted,
+            observed,
+            changeable,
+            lacks_wanted: false,
+            is_empty: false,
+            backups_count: false,
+        };
+        let mut hopeful = wanted.servers.iter().filter(|member| view.is_to_serve(member)).peekable();
+        let is_hopeful = hopeful.peek().is_some();
+        let backups_count = !hopeful.any(|member| !wanted.is_on(member, "backup"));
+        view.backups_count = backups_count;
+        view.lacks_wanted = is_hopeful && !wanted.servers.iter().any(|member| view.is_serving(member));
+        view.is_empty = !observed.values().any(|server| view.serves(server));
+        view
+    }
+
+    fn is_serving(&self, member: &Member<'d>) -> bool {
+        let observed = || self.observed.get(member.name);
+        self.is_to_serve(member) && observed().is_some_and(|server| self.serves(server))
+    }
+
+    fn is_to_serve(&self, member: &Member<'d>) -> bool {
+        self.changeable(member).is_none_or(|wanted| !wanted.disabled && wanted.weight > 0)
+    }
+
+    /// What commands can change of a wanted server; `None` where not all of its options are known.
+    pub(super) fn changeable(&self, member: &Member<'d>) -> Option<Changeable> {
+        self.changeable.get(member.at).copied().flatten()
+    }
+
+    fn serves(&self, server: &ObservedServer) -> bool {
+        server.serves() && (!server.is_backup || self.backups_count)
+    }
+
+    /// Whether taking the server out of traffic has to wait until a wanted one serves.
+    pub(super) fn must_stay(&self, server: &ObservedServer) -> bool {
+        self.lacks_wanted && self.serves(server)
+    }
+
+    /// The options of a member of one of the two pools, or that they are not understood.
+    pub(super) fn options(&self, pool: &Pool<'d>, member: &Member<'d>) -> Needed<ServerOptions<'d>> {
+        pool.options(member).map_err(|unknown| {
+            self.reason(
+                member,
+                format!(
+                    "`{}` is not an option that weir knows, so it cannot be set without a reload",
+                    unknown.0
+                ),
+            )
+        })
+    }
+
+    /// The reason for a reload that lies in a server's line.
+    pub(super) fn reason(&self, member: &Member<'_>, why: impl Into<String>) -> Reason {
+        let mut reason = Reason::of_all(why.into());
+        reason.file = self.wanted.file;
+        reason.section = format!("pool {}", self.wanted.name);
+        reason.line = member.line;
+        reason.directive = format!("server {} {}", member.name, member.written);
+        reason
+    }
+
+    /// The reason for a reload that lies in the pool.
+    pub(super) fn pool_reason(&self, why: impl Into<String>) -> Reason {
+        let mut reason = Reason::of_all(why.into());
+        reason.file = self.wanted.file;
+        reason.section = format!("pool {}", self.wanted.name);
+        reason
+    }
+}
+
+/// What commands can change of each server. Most lines of a pool say the same, so the last answer mostly holds.
+fn changeable(pool: &Pool<'_>) -> Vec<Option<Changeable>> {
+    let mut all = Vec::with_capacity(pool.servers.len());
+    for (at, member) in pool.servers.iter().enumerate() {
+        let before = at.checked_sub(1).filter(|before| pool.servers[*before].says_the_same(member));
+        all.push(before.map_or_else(|| pool.changeable(member), |before| all[before]));
+    }
+    all
+}
+
+/// `BACKEND/SERVER`.
+pub(super) fn path(backend: &str, server: &str) -> String {
+    format!("{backend}/{server}")
+}
+
+fn refusal_reason(wanted: &Layout<'_>, command: &str, answer: &str) -> Reason {
+    let mut words = command.split(' ').filter_map(|word| word.split_once('/'));
+    let pool = words.find_map(|(backend, _)| wanted.pool(backend));
+    let mut reason = Reason::of_all(format!("HAProxy does not take `{command}`: {answer}"));
+    if let Some(pool) = pool {
+        reason.file = pool.file;
+        reason.section = format!("pool {}", pool.name);
+    }
+    reason
+}
