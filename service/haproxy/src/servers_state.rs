@@ -96,9 +96,10 @@ impl AdminState {
         self.0 & 0x20 != 0
     }
 
-    /// In maintenance, for whatever reason.
+    /// In maintenance, for whatever reason. (That it was configured so says nothing: the bit stays when the server
+    /// is set ready, seen on 2.6.12. A server that starts disabled has the forced bit too.)
     pub fn maint(self) -> bool {
-        self.0 & 0x27 != 0
+        self.0 & 0x23 != 0
     }
 
     /// Drained and not in maintenance.
@@ -165,6 +166,12 @@ mod tests {
         assert!(c.admin_state.configured_maint() && c.admin_state.maint() && !c.admin_state.drain());
         assert_eq!(c.fqdn.as_deref(), Some("db.example"));
         assert!(u.address.is_none() && u.admin_state.drain());
+    }
+
+    #[test]
+    fn a_disabled_server_that_was_set_ready_is_not_in_maintenance() {
+        assert!(AdminState::new(5).maint());
+        assert!(!AdminState::new(4).maint() && AdminState::new(4).configured_maint());
     }
 
     #[test]
