@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn after_a_rest_there_is_a_burst_again_and_no_more() {
         let (mut pace, start) = (Pace::new(20, 2), Instant::now());
-        let later = start + Duration::from_secs(60);
+        let later = start + Duration::from_mins(1);
         pace.take(start);
         pace.take(later);
         assert_eq!(pace.wait(later), Duration::ZERO);

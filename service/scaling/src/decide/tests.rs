@@ -6,7 +6,7 @@ use proptest::prelude::{
 
 use super::*;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_000_000)

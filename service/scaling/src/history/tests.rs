@@ -15,7 +15,7 @@ fn measure(second: u64, work: f64) -> Measure {
 }
 
 fn after(works: impl IntoIterator<Item = (u64, f64)>) -> History {
-    let mut history = History::new(Duration::from_secs(60));
+    let mut history = History::new(Duration::from_mins(1));
     works.into_iter().for_each(|(second, work)| history.push(Ok(measure(second, work))));
     history
 }

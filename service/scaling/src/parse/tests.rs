@@ -41,7 +41,7 @@ fn every_key_is_read_in_every_shape() {
                   "b": {"strategy": [{"concurrency": [{"target": 0.5, "slots": "8"}]}]}}
     })))
     .unwrap();
-    assert_eq!(policy.cooldown, Duration::from_secs(120));
+    assert_eq!(policy.cooldown, Duration::from_mins(2));
     assert_eq!(policy.cooldown_on_scale_up, Duration::from_secs(15));
     assert_eq!(policy.evaluation_interval, Duration::from_secs(5));
     assert_eq!((policy.on_check_error, policy.slots, policy.dry_run), (OnCheckError::Fail, Some(20), true));
