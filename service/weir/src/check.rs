@@ -172,7 +172,10 @@ fn literal(expression: &Expression) -> Option<Value> {
     match expression {
         Expression::Null(_) => Some(Value::Null),
         Expression::Bool(value) => Some(Value::Bool(*value.value())),
-        Expression::Number(number) => serde_json::to_value(number.value()).ok(),
+        Expression::Number(number) => {
+            let number = number.value();
+            number.as_u64().map(Value::from).or_else(|| number.as_f64().map(Value::from))
+        }
         Expression::String(text) => Some(Value::String(text.value().clone())),
         Expression::Array(items) => items.iter().map(literal).collect(),
         Expression::Object(object) => object
