@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config;
-
 /// Keeps HAProxy's pools equal to Consul, and the number of instances equal to the traffic.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 100)]
@@ -37,7 +35,7 @@ pub(crate) enum Command {
     Render {
         #[command(flatten)]
         configs: Configs,
-        /// Render once; for now the only way.
+        /// Render once and end.
         #[arg(long, required = true)]
         once: bool,
         /// Print what would be written instead of writing it.
@@ -115,7 +113,7 @@ pub(crate) struct Control {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    config::duration(text).ok_or_else(|| "write a duration such as 500ms, 10s or 5m".into())
+    weir_scaling::parse_duration(text).ok_or_else(|| "write a duration such as 500ms, 10s or 5m".into())
 }
 
 #[cfg(test)]

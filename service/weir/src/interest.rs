@@ -7,6 +7,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use weir_pools::Query;
 
+use crate::publish::replace;
+
 /// Publishes the union of what each loop reads, until cancelled.
 pub(crate) async fn unite(
     mut reads: Vec<watch::Receiver<BTreeSet<Query>>>,
@@ -16,11 +18,7 @@ pub(crate) async fn unite(
     loop {
         let union: BTreeSet<Query> =
             reads.iter_mut().flat_map(|reads| reads.borrow_and_update().clone()).collect();
-        wanted.send_if_modified(|before| {
-            let changed = *before != union;
-            *before = union;
-            changed
-        });
+        wanted.send_if_modified(|before| replace(before, union));
         let changes = reads.iter_mut().map(|reads| Box::pin(reads.changed()));
         tokio::select! {
             () = cancel.cancelled() => return,

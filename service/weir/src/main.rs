@@ -15,6 +15,7 @@ mod logging;
 mod metrics;
 mod parts;
 mod pool_loop;
+mod publish;
 mod render;
 mod run;
 mod sampler;

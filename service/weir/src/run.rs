@@ -24,6 +24,7 @@ use crate::journal::{Journal, Record};
 use crate::metrics::Metrics;
 use crate::parts::{Failed, Parts};
 use crate::pool_loop::{self, Handle, Inbox};
+use crate::publish::replace;
 use crate::sampler::{self, Taken};
 use crate::sources::{self, Watched};
 use crate::status::{LeaderStatus, NomadStatus, ScalingStatus};
@@ -299,10 +300,4 @@ async fn probe_nomad(client: &weir_nomad::Client) -> Option<String> {
         Ok(Err(error)) => Some(chain(&error)),
         Err(_) => Some(format!("Nomad did not answer within {PROBE:?}")),
     }
-}
-
-fn replace<T: PartialEq>(before: &mut T, now: T) -> bool {
-    let changed = *before != now;
-    *before = now;
-    changed
 }

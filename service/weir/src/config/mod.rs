@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::sources::without_mark;
-pub(crate) use parse::{Place, duration};
+pub(crate) use parse::Place;
 pub(crate) use problem::Problem;
 pub(crate) use reference::reference;
 

@@ -221,7 +221,7 @@ fn value(expression: &Expression, option: &OptionSpec, raw: &str) -> Result<Valu
     match option.kind {
         Kind::Text => text.map(|text| Value::Text(text.to_owned())),
         Kind::Texts => texts(expression).map(Value::Texts),
-        Kind::Duration => text.and_then(duration).map(Value::Duration),
+        Kind::Duration => text.and_then(weir_scaling::parse_duration).map(Value::Duration),
         Kind::Flag => expression.as_bool().map(Value::Flag),
         Kind::Count => expression.as_number().and_then(hcl_edit::Number::as_u64).map(Value::Number),
         Kind::Perms => perms(text.unwrap_or(raw)).map(Value::Number),
@@ -234,12 +234,6 @@ fn texts(expression: &Expression) -> Option<Vec<String>> {
         return Some(vec![text.to_owned()]);
     }
     expression.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
-}
-
-/// `500ms`, `10s`, `5m`, `1h30m`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
-    let signed: jiff::SignedDuration = text.parse().ok()?;
-    signed.try_into().ok()
 }
 
 fn perms(text: &str) -> Option<u64> {

@@ -15,6 +15,7 @@ use weir_pools::{Catalogue, Query};
 use super::report::Report;
 use super::{Effect, Event, Hands, PoolLoop};
 use crate::journal::Journal;
+use crate::publish::replace;
 
 /// How long a change in flight may take to end when the daemon ends. With a second for the rest, weir ends within
 /// five seconds.
@@ -133,14 +134,6 @@ impl Runner {
             let _ = outcomes.send(Event::Done(done)).await;
         });
     }
-}
-
-fn replace<T: PartialEq>(before: &mut T, now: T) -> bool {
-    let changed = *before != now;
-    if changed {
-        *before = now;
-    }
-    changed
 }
 
 /// Writes the newest catalogue, at most one every second: with thousands of instances it is some megabytes.
