@@ -23,6 +23,7 @@ mod line;
 mod pool;
 mod scan;
 mod section;
+mod sections;
 mod server;
 
 pub use address::{Address, Host, Port};
@@ -32,4 +33,5 @@ pub use lexer::lex;
 pub use line::{Fault, FaultKind, Line, MAX_WORDS, Quote, Quoted, Word};
 pub use pool::Pool;
 pub use section::{KEYWORDS, Section};
+pub use sections::{Part, Sections};
 pub use server::{Server, ServerTemplate};

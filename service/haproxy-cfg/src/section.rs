@@ -57,6 +57,11 @@ impl Section {
     }
 }
 
+/// Whether the word opens a section where it is a line's first.
+pub(crate) fn is_keyword(word: &str) -> bool {
+    keyword(word).is_some()
+}
+
 fn keyword(word: &str) -> Option<&'static str> {
     KEYWORDS.binary_search(&word).ok().map(|index| KEYWORDS[index])
 }
