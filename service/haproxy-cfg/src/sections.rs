@@ -36,6 +36,11 @@ impl Part {
         self.document.sections().first()
     }
 
+    /// Whether `.if` or another command to the parser itself stands in it.
+    pub fn has_conditions(&self) -> bool {
+        self.document.lines().iter().any(crate::Line::is_directive)
+    }
+
     /// Whether both are the same text, wherever they stand. The same part in memory costs nothing to compare.
     pub fn says_the_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.document, &other.document) || self.document.text() == other.document.text()

@@ -1,8 +1,8 @@
 //! What to do next so that HAProxy runs what is wanted: commands, or a reload with its reason, or nothing; and when to
 //! look again.
 //!
-//! In: the configuration that HAProxy loaded, the one that is wanted, what the worker has now, and what earlier turns
-//! began. Out: a [`Plan`]. Nothing here fails: where the text is not understood, or HAProxy would not take a
+//! In: a [`Situation`]: the configuration that HAProxy loaded, the one that is wanted, what the worker has now, what is known of
+//! the servers from elsewhere, and what earlier turns began. Out: a [`Plan`]. Nothing here fails: where the text is not understood, or HAProxy would not take a
 //! command, the plan is a reload, which is always right.
 //!
 //! A plan is the *next* steps. A new server is added, health-checked out of traffic and made ready in three
@@ -10,6 +10,7 @@
 //! crash or after somebody else's reload too: what is observed decides, not what was sent. [`Memory`] only tells
 //! what weir began from what a person did, which is left alone.
 
+mod circumstances;
 mod command;
 mod compare;
 mod join;
@@ -19,20 +20,53 @@ mod leave;
 mod memory;
 mod observed;
 mod options;
+mod restore;
+mod scope;
 mod steady;
 mod turn;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use haproxy_cfg::Document;
+use haproxy_cfg::Sections;
+use serde::{Deserialize, Serialize};
 
+pub use circumstances::{Cause, Wish, Wishes};
 pub use command::{MAX_COMMAND, Reply, Step};
 pub use memory::Memory;
 pub use observed::{Admin, CheckState, Observed, ObservedServer};
+pub use restore::restore;
 
 use layout::Layout;
+use scope::Scope;
 use turn::Turn;
+
+/// Everything that a plan is made from.
+#[derive(Clone, Copy)]
+pub struct Situation<'a> {
+    /// The files that the worker runs, in load order: what it loaded, with the changes that were made to it by commands
+    /// since. They may be replaced by the wanted ones as soon as a plan without a reload was carried out, or stay until
+    /// the files are written: the plan comes out the same.
+    pub loaded: &'a [Sections],
+    /// The files that are wanted, in load order.
+    pub wanted: &'a [Sections],
+    /// What the worker has.
+    pub observed: &'a Observed,
+    /// What earlier plans began.
+    pub memory: &'a Memory,
+    /// What HAProxy can do.
+    pub can: Can,
+    /// How long to wait for what.
+    pub options: &'a Options,
+    /// Why an instance at that address is not among the wanted servers.
+    pub cause: &'a dyn Fn(SocketAddr) -> Cause,
+    /// What is wished of servers that are wanted.
+    pub wishes: &'a Wishes,
+    /// The time.
+    pub now: SystemTime,
+}
 
 /// What the running HAProxy can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +118,7 @@ pub struct Plan {
 /// Why a reload is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// Which of the documents, from 0.
+    /// Which of the files, from 0.
     pub file: usize,
     /// The section, such as `backend web`; empty where it is no single one.
     pub section: String,
@@ -132,6 +166,8 @@ pub enum Waiting {
     Deletion(u32),
     /// For another server of the pool to be ready before this one leaves.
     Others,
+    /// For Consul to say that it passes again, or that it is gone; it is in maintenance meanwhile.
+    Passing,
 }
 
 impl fmt::Display for Waiting {
@@ -142,12 +178,13 @@ impl fmt::Display for Waiting {
             Self::Sessions(count) => write!(f, "{count} sessions to end"),
             Self::Deletion(tries) => write!(f, "HAProxy to let go of it (asked {tries} times)"),
             Self::Others => f.write_str("another server of the pool to be ready first"),
+            Self::Passing => f.write_str("its checks in Consul to pass again"),
         }
     }
 }
 
 /// Something that a person set on the runtime API.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByHand {
     /// The server's backend.
     pub backend: String,
@@ -158,7 +195,8 @@ pub struct ByHand {
 }
 
 /// What a person can set by hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Setting {
     /// `set server … state`.
     State(Admin),
@@ -168,29 +206,27 @@ pub enum Setting {
     Maxconn(u32),
 }
 
-/// The next steps from what is observed to what is wanted.
-///
-/// `loaded` is the text of the configuration that the worker runs: what it loaded, with the changes that were made to it
-/// by commands since. It may be replaced by the wanted text as soon as a plan without a reload was carried out, or
-/// stay until the file is written: the plan comes out the same. Both have their documents in load order.
-pub fn plan(
-    loaded: &[Document],
-    wanted: &[Document],
-    observed: &Observed,
-    memory: &Memory,
-    can: &Can,
-    options: &Options,
-    now: SystemTime,
-) -> Plan {
-    let (loaded, wanted) = (Layout::read(loaded), Layout::read(wanted));
+/// The next steps from what is observed to what is wanted, for all pools.
+pub fn plan(situation: &Situation<'_>) -> Plan {
+    plan_in(situation, &Scope::everything(situation))
+}
+
+/// The same plan for the cost of what changed: only pools whose text differs, in which something was begun, or that are
+/// `touched` are looked at. All others must be settled, and observed as they were when that was planned.
+pub fn plan_touched(situation: &Situation<'_>, touched: &BTreeSet<String>) -> Plan {
+    plan_in(situation, &Scope::touched(situation, touched))
+}
+
+fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
+    let (loaded, wanted) = (Layout::read(&scope.loaded), Layout::read(&scope.wanted));
     if let Some(reason) = compare::difference(&loaded, &wanted) {
-        return Plan::reload(reason, memory);
+        return Plan::reload(reason, situation.memory);
     }
-    let mut turn = Turn { can, options, now, before: memory, plan: Plan::default() };
-    let planned = wanted.pools.iter().try_for_each(|pool| turn.pool(loaded.pool(pool.name), pool, observed));
+    let mut turn = Turn { situation, plan: Plan::default() };
+    let planned = wanted.pools.iter().try_for_each(|pool| turn.pool(loaded.pool(pool.name), pool));
     match planned.and_then(|()| turn.refused(&wanted)) {
         Ok(()) => turn.finish(),
-        Err(reason) => Plan::reload(reason, memory),
+        Err(reason) => Plan::reload(reason, situation.memory),
     }
 }
 

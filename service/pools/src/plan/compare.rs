@@ -3,7 +3,7 @@
 //! In: two layouts. Out: `None`, or the [`Reason`] with the place in the wanted configuration, or in the loaded one where
 //! the line is gone. Comments, blank lines and white space do not count.
 
-use haproxy_cfg::{Document, Line, Word};
+use haproxy_cfg::{Line, Word};
 
 use super::Reason;
 use super::layout::{Layout, Part};
@@ -28,8 +28,7 @@ fn part_difference(old: &Part<'_>, new: &Part<'_>, wanted: &Layout<'_>) -> Optio
         let moved = || Reason::at(new, None, "the section is new, or stands in another place");
         return Some(if stays { moved() } else { Reason::at(old, None, "the section is gone") });
     }
-    let same =
-        |(old_line, new_line): &(&&Line, &&Line)| is_same((old.document, old_line), (new.document, new_line));
+    let same = |(old_line, new_line): &(&&Line, &&Line)| is_same((old, old_line), (new, new_line));
     let at = old.fixed.iter().zip(&new.fixed).take_while(same).count();
     match (old.fixed.get(at), new.fixed.get(at)) {
         (None, None) => None,
@@ -40,21 +39,21 @@ fn part_difference(old: &Part<'_>, new: &Part<'_>, wanted: &Layout<'_>) -> Optio
 }
 
 fn changed((old, was): (&Part<'_>, &Line), (new, is): (&Part<'_>, &Line)) -> Reason {
-    let has = |part: &Part<'_>, document: &Document, line: &Line| {
-        part.fixed.iter().any(|other| is_same((part.document, other), (document, line)))
+    let has = |part: &Part<'_>, of: &Part<'_>, line: &Line| {
+        part.fixed.iter().any(|other| is_same((part, other), (of, line)))
     };
-    match (has(new, old.document, was), has(old, new.document, is)) {
+    match (has(new, old, was), has(old, new, is)) {
         (true, true) => Reason::at(new, Some(is), "the order of the lines is another"),
         (true, false) => Reason::at(new, Some(is), "the line is new"),
         (false, true) => Reason::at(old, Some(was), "the line is gone"),
         (false, false) => {
-            let was = old.document.source(was).trim();
+            let was = old.source(was).trim();
             Reason::at(new, Some(is), &format!("it was `{was}`"))
         }
     }
 }
 
-fn is_same((a, left): (&Document, &Line), (b, right): (&Document, &Line)) -> bool {
+fn is_same((a, left): (&Part<'_>, &Line), (b, right): (&Part<'_>, &Line)) -> bool {
     if left.fault.is_some() || right.fault.is_some() {
         return a.source(left) == b.source(right);
     }
@@ -63,11 +62,10 @@ fn is_same((a, left): (&Document, &Line), (b, right): (&Document, &Line)) -> boo
 }
 
 /// What is put in for a variable or an escape shows in the source only.
-fn is_same_word((a, left): (&Document, &Word), (b, right): (&Document, &Word)) -> bool {
+fn is_same_word((a, left): (&Part<'_>, &Word), (b, right): (&Part<'_>, &Word)) -> bool {
     let is_literal = |word: &Word| !word.environment && word.substitutions.is_empty();
     left.value == right.value
-        && ((is_literal(left) && is_literal(right))
-            || a.text()[left.range.clone()] == b.text()[right.range.clone()])
+        && ((is_literal(left) && is_literal(right)) || a.word_source(left) == b.word_source(right))
 }
 
 impl Reason {
@@ -77,8 +75,8 @@ impl Reason {
         Self {
             file: part.file,
             section: part.title.clone(),
-            line: shown.map_or(0, |line| line.number),
-            directive: shown.map_or("", |line| part.document.source(line).trim()).to_owned(),
+            line: shown.map_or(0, |line| part.lines_before + line.number),
+            directive: shown.map_or("", |line| part.source(line).trim()).to_owned(),
             why: why.to_owned(),
         }
     }

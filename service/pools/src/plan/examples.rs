@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use haproxy_cfg::Document;
+use haproxy_cfg::Sections;
 
 use super::*;
 
@@ -40,9 +40,22 @@ fn plan_on(
     observed: &Observed,
     memory: &Memory,
 ) -> Plan {
-    let [loaded, wanted] = [loaded, wanted].map(|text| [Document::parse(text)]);
+    plan_with(version, loaded, wanted, observed, memory, Cause::Gone, &Wishes::default())
+}
+
+fn plan_with(
+    version: (u32, u32, u32),
+    loaded: &str,
+    wanted: &str,
+    observed: &Observed,
+    memory: &Memory,
+    cause: Cause,
+    wishes: &Wishes,
+) -> Plan {
+    let [loaded, wanted] = &[loaded, wanted].map(|text| [Sections::parse(text)]);
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-    plan(&loaded, &wanted, observed, memory, &Can { version }, &Options::default(), now)
+    let (can, options, cause) = (Can { version }, &Options::default(), &|_| cause);
+    plan(&Situation { loaded, wanted, observed, memory, can, options, cause, wishes, now })
 }
 
 fn plan_of(loaded: &str, wanted: &str) -> Plan {
@@ -266,10 +279,75 @@ fn five_thousand_servers_are_planned_for() {
         }
     }
     let wanted = format!("{base} server b 10.9.9.9:80\n");
-    let [loaded, wanted] = [base, wanted].map(|text| [Document::parse(text)]);
-    let (can, options, now) = (Can { version: (2, 6, 12) }, Options::default(), SystemTime::UNIX_EPOCH);
-    let started = std::time::Instant::now();
-    let plan = plan(&loaded, &wanted, &observed, &Memory::default(), &can, &options, now);
-    println!("planned in {:?}", started.elapsed());
+    let plan = plan_on((2, 6, 12), &base, &wanted, &observed, &Memory::default());
     assert_eq!(commands(&plan).len(), 3);
+}
+
+#[test]
+fn why_a_server_leaves_decides_how() {
+    let wanted = format!("{BASE} server b 10.0.0.2:80\n");
+    let mut observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    observed.pools.get_mut("web").unwrap().get_mut("b").unwrap().sessions = 2;
+    let leave = |observed: &Observed, cause| {
+        let memory = Memory::default();
+        plan_with((2, 6, 12), &wanted, BASE, observed, &memory, cause, &Wishes::default())
+    };
+    for (cause, command, waiting) in [
+        (Cause::Gone, "set server web/b state drain", Waiting::Sessions(2)),
+        (Cause::Maintenance, "set server web/b state drain", Waiting::Sessions(2)),
+        (Cause::Critical, "set server web/b state maint", Waiting::Passing),
+        (Cause::Unreachable, "set server web/b state maint", Waiting::Sessions(2)),
+    ] {
+        let plan = leave(&observed, cause);
+        assert_eq!((commands(&plan), plan.waits[0].what), (vec![command], waiting), "{cause:?}");
+    }
+    let b = observed.pools.get_mut("web").unwrap().get_mut("b").unwrap();
+    (b.admin, b.sessions) = (Admin::Maint, 0);
+    assert_eq!(
+        commands(&leave(&observed, Cause::Critical)),
+        [""; 0],
+        "it is kept for the time when it passes"
+    );
+    assert_eq!(commands(&leave(&observed, Cause::Gone)), ["del server web/b"]);
+}
+
+#[test]
+fn a_wish_is_fulfilled_once_and_its_end_brings_the_server_back() {
+    let mut observed = running(&[("a", "10.0.0.1:80")]);
+    let mut wishes = Wishes::default();
+    wishes.add("web", "a", Wish::Drain);
+    let turn = |observed: &Observed, memory: &Memory, wishes: &Wishes| {
+        plan_with((2, 6, 12), BASE, BASE, observed, memory, Cause::Gone, wishes)
+    };
+    let plan = turn(&observed, &Memory::default(), &wishes);
+    assert_eq!(commands(&plan), ["set server web/a state drain"]);
+    let mut set = |admin| observed.pools.get_mut("web").unwrap().get_mut("a").unwrap().admin = admin;
+    set(Admin::Drain);
+    let drained = turn(&observed, &plan.memory, &wishes);
+    assert_eq!((commands(&drained), drained.settled), (vec![], true));
+    let ended = turn(&observed, &drained.memory, &Wishes::default());
+    assert_eq!(commands(&ended), ["set server web/a state ready"]);
+    let mut set = |admin| observed.pools.get_mut("web").unwrap().get_mut("a").unwrap().admin = admin;
+    set(Admin::Ready);
+    let touched = turn(&observed, &drained.memory, &wishes);
+    assert_eq!(commands(&touched), [""; 0], "a person set it ready after that");
+    assert_eq!(touched.by_hand[0].what, Setting::State(Admin::Ready));
+}
+
+#[test]
+fn a_new_worker_is_told_what_people_set_and_who_is_down() {
+    let mut observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    let servers = observed.pools.get_mut("web").unwrap();
+    servers.get_mut("a").unwrap().admin = Admin::Maint;
+    servers.get_mut("b").unwrap().is_down = true;
+    let wanted = format!("{BASE} server b 10.0.0.2:80\n");
+    let mut memory = plan_on((2, 6, 12), &wanted, &wanted, &observed, &Memory::default()).memory;
+    memory.reloaded();
+    let mut wishes = Wishes::default();
+    wishes.add("web", "b", Wish::Maint);
+    let commands: Vec<String> =
+        restore(&memory, &observed, &wishes).into_iter().map(|step| step.command).collect();
+    let expected =
+        ["set server web/b health down", "set server web/b state maint", "set server web/a state maint"];
+    assert_eq!(commands, expected);
 }

@@ -25,7 +25,8 @@ impl Turn<'_> {
     /// Adds the servers that HAProxy does not have.
     pub(super) fn join(&mut self, view: &View<'_, '_>, missing: &[&Member<'_>]) -> Needed<()> {
         let [first, ..] = missing else { return Ok(()) };
-        can_change(self.can.branch(), &view.wanted.settings).map_err(|why| view.reason(first, why))?;
+        can_change(self.situation.can.branch(), &view.wanted.settings)
+            .map_err(|why| view.reason(first, why))?;
         let ids = free_ids(view, missing);
         missing.iter().try_for_each(|member| self.add(view, member, &ids))
     }
@@ -34,7 +35,7 @@ impl Turn<'_> {
         let options = view.options(view.wanted, member)?;
         let (backend, name) = (view.wanted.name, member.name);
         let id = options.number("id").or_else(|| ids.get(name).copied());
-        let command = add_command(backend, member, &options, id, self.can.branch());
+        let command = add_command(backend, member, &options, id, self.situation.can.branch());
         let command = command.map_err(|why| view.reason(member, why))?;
         let words: Vec<&str> = command.split(' ').collect();
         self.step(&words, Reply::Registered, "it is wanted and HAProxy does not have it")?;
@@ -43,7 +44,11 @@ impl Turn<'_> {
             self.remember(backend, name, Begun::Joined { running });
             return Ok(());
         }
-        self.remember(backend, name, Begun::Joining { since: self.now, running, was_drained: false });
+        self.remember(
+            backend,
+            name,
+            Begun::Joining { since: self.situation.now, running, was_drained: false },
+        );
         self.start(view, name, CheckState::None, &options)
     }
 
@@ -65,7 +70,7 @@ impl Turn<'_> {
         if view.is_empty {
             return self.set_state(backend, name, Admin::Ready, "no other server of the pool is ready");
         }
-        self.plan_wait_for_check(backend, name, self.now);
+        self.plan_wait_for_check(backend, name, self.situation.now);
         self.set_state(backend, name, Admin::Drain, "its first good check is still to come")
     }
 
@@ -133,8 +138,8 @@ impl Turn<'_> {
     }
 
     fn plan_wait_for_check(&mut self, backend: &str, name: &str, since: SystemTime) {
-        let lasted = self.now.duration_since(since).unwrap_or_default();
-        let overdue = lasted >= self.options.first_check_timeout;
+        let lasted = self.situation.now.duration_since(since).unwrap_or_default();
+        let overdue = lasted >= self.situation.options.first_check_timeout;
         let what = if overdue { Waiting::FirstCheckOverdue } else { Waiting::FirstCheck };
         self.wait(backend, name, what, since);
     }

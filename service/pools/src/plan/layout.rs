@@ -1,13 +1,13 @@
 //! A configuration cut in two: the servers of its pools, which commands can change, and every other line, which
 //! only a reload can.
 //!
-//! In: documents in load order. Out: a [`Layout`]. Where the text alone does not say what holds, the more careful
+//! In: files in load order, or some of their parts. Out: a [`Layout`]. Where the text alone does not say what holds, the more careful
 //! reading is taken: a server in an `.if` block, one with an environment variable and a `server-template` are fixed lines,
 //! and servers of those names are never touched. Nothing fails.
 
 use std::collections::{HashMap, HashSet};
 
-use haproxy_cfg::{Document, Line, Section, ServerTemplate, Word};
+use haproxy_cfg::{Document, Line, Part as FilePart, Section, ServerTemplate, Word};
 
 use super::options::{Changeable, ServerOptions, Unknown};
 
@@ -30,10 +30,12 @@ pub(super) struct Layout<'d> {
 /// A section, or what stands before the first of a document.
 #[derive(Debug)]
 pub(super) struct Part<'d> {
-    /// Which document, from 0.
+    /// Which file, from 0.
     pub(super) file: usize,
-    /// The document.
-    pub(super) document: &'d Document,
+    /// The text that its lines are of; `None` where there is none.
+    document: Option<&'d Document>,
+    /// How many lines of the file stand before it.
+    pub(super) lines_before: usize,
     /// How the section is called in a message; empty for a preamble.
     pub(super) title: String,
     /// The lines that only a reload changes, in order, the header first.
@@ -45,8 +47,10 @@ pub(super) struct Part<'d> {
 pub(super) struct Pool<'d> {
     /// Its name.
     pub(super) name: &'d str,
-    /// Which of the documents it stands in.
+    /// Which of the files it stands in.
     pub(super) file: usize,
+    /// How many lines of the file stand before its section.
+    lines_before: usize,
     /// The servers that commands can change, in order.
     pub(super) servers: Vec<Member<'d>>,
     /// Where each name is in `servers`; empty where there are few.
@@ -70,7 +74,7 @@ pub(super) struct Member<'d> {
     pub(super) options: &'d [Word],
     /// The options as they stand in the text.
     source: &'d str,
-    /// The line's number in its document, from 1.
+    /// The line's number in its file, from 1.
     pub(super) line: usize,
     /// Its place among the pool's servers, from 0.
     pub(super) at: usize,
@@ -96,11 +100,11 @@ pub(super) struct Settings<'d> {
 }
 
 impl<'d> Layout<'d> {
-    /// Reads the documents as HAProxy does, one after the other.
-    pub(super) fn read(documents: &'d [Document]) -> Self {
+    /// Reads the parts of each file as HAProxy does, one after the other.
+    pub(super) fn read(files: &[Vec<&'d FilePart>]) -> Self {
         let mut reader = Reader::default();
-        for (file, document) in documents.iter().enumerate() {
-            reader.document(file, document);
+        for (file, parts) in files.iter().enumerate() {
+            reader.file(file, parts);
         }
         reader.layout
     }
@@ -119,10 +123,11 @@ impl<'d> Layout<'d> {
 }
 
 impl<'d> Pool<'d> {
-    fn new(name: &'d str, file: usize, settings: Settings<'d>) -> Self {
+    fn new(name: &'d str, file: usize, lines_before: usize, settings: Settings<'d>) -> Self {
         Self {
             name,
             file,
+            lines_before,
             servers: Vec::new(),
             index: HashMap::new(),
             fixed_names: HashSet::new(),
@@ -179,7 +184,8 @@ impl<'d> Pool<'d> {
         let (name, written) = (name.value.as_str(), address.value.as_str());
         let ends = options.first().zip(options.last());
         let source = ends.map_or("", |(first, last)| &document.text()[first.range.start..last.range.end]);
-        self.servers.push(Member { name, written, options, source, line: line.number, at, defaults });
+        let line = self.lines_before + line.number;
+        self.servers.push(Member { name, written, options, source, line, at, defaults });
         true
     }
 
@@ -254,17 +260,27 @@ struct Reader<'d> {
 }
 
 impl<'d> Reader<'d> {
-    fn document(&mut self, file: usize, document: &'d Document) {
+    fn file(&mut self, file: usize, parts: &[&'d FilePart]) {
         self.depth = 0;
-        let mut preamble = Part { file, document, title: String::new(), fixed: Vec::new() };
-        for line in document.preamble() {
+        let (preamble, sections): (Vec<&FilePart>, Vec<&FilePart>) =
+            parts.iter().partition(|part| part.section().is_none());
+        self.preamble(file, preamble.first().copied());
+        for part in sections {
+            if let Some(section) = part.section() {
+                self.section(file, part, section);
+            }
+        }
+    }
+
+    /// Every file has one, though it may be empty: what stands at the same place in two files is compared.
+    fn preamble(&mut self, file: usize, part: Option<&'d FilePart>) {
+        let document = part.map(|part| &*part.document);
+        let mut preamble = Part { file, document, lines_before: 0, title: String::new(), fixed: Vec::new() };
+        for line in document.map(Document::lines).unwrap_or_default() {
             self.count(line);
             preamble.keep(line);
         }
         self.layout.parts.push(preamble);
-        for section in document.sections() {
-            self.section(file, document, section);
-        }
     }
 
     fn count(&mut self, line: &Line) {
@@ -275,14 +291,17 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn section(&mut self, file: usize, document: &'d Document, section: &'d Section) {
+    fn section(&mut self, file: usize, part_of_file: &'d FilePart, section: &'d Section) {
+        let document = &*part_of_file.document;
+        let lines_before = part_of_file.lines_before;
         let is_conditional = self.depth > 0;
         let mut settings = self.inherited(section);
         settings.uncertain |= is_conditional;
-        let mut part = Part { file, document, title: title(section), fixed: Vec::new() };
+        let mut part =
+            Part { file, document: Some(document), lines_before, title: title(section), fixed: Vec::new() };
         part.keep(document.header(section));
         let name = section.name.as_deref().unwrap_or_default();
-        let mut pool = Pool::new(name, file, settings);
+        let mut pool = Pool::new(name, file, lines_before, settings);
         for line in document.body(section) {
             if !self.line((document, section), &mut pool, line, is_conditional || self.depth > 0) {
                 part.keep(line);
@@ -338,6 +357,16 @@ impl Settings<'_> {
 }
 
 impl<'d> Part<'d> {
+    /// One of its lines as it is written.
+    pub(super) fn source(&self, line: &Line) -> &'d str {
+        self.document.map_or("", |document| document.source(line))
+    }
+
+    /// A word of one of its lines as it is written.
+    pub(super) fn word_source(&self, word: &Word) -> &'d str {
+        self.document.map_or("", |document| &document.text()[word.range.clone()])
+    }
+
     fn keep(&mut self, line: &'d Line) {
         if !line.words.is_empty() || line.fault.is_some() {
             self.fixed.push(line);

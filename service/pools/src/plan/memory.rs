@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::options::{Changeable, ServerOptions};
+use super::{ByHand, Wish};
 
 /// What earlier plans began. Starts empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct Memory {
     pub(super) given: BTreeMap<String, u32>,
     /// The commands that HAProxy refused, with its answer.
     refused: BTreeMap<String, String>,
+    /// What people set by hand, so that it outlives a reload.
+    #[serde(default)]
+    pub(super) by_hand: Vec<ByHand>,
 }
 
 /// What weir does with a server.
@@ -37,6 +41,15 @@ pub(super) enum Begun {
     },
     /// It is in its place, but the loaded text does not say so yet.
     Joined {
+        /// What it runs with.
+        running: Running,
+    },
+    /// Somebody wishes it out of traffic.
+    Wished {
+        /// What is wished.
+        wish: Wish,
+        /// It was seen fulfilled, so that anything else is a person's doing from then on.
+        was_reached: bool,
         /// What it runs with.
         running: Running,
     },
@@ -62,9 +75,10 @@ impl Begun {
     /// What the server runs with, where the loaded text may not say it.
     pub(super) fn running(&self) -> Option<&Running> {
         match self {
-            Self::Joining { running, .. } | Self::Joined { running } | Self::Disabling { running } => {
-                Some(running)
-            }
+            Self::Joining { running, .. }
+            | Self::Joined { running }
+            | Self::Wished { running, .. }
+            | Self::Disabling { running } => Some(running),
             Self::Leaving { running, .. } => running.as_ref(),
         }
     }
@@ -106,9 +120,27 @@ impl Memory {
     }
 
     /// Takes note of another worker, whoever reloaded: it runs what the text says that it loaded, and nothing of what
-    /// was begun with the worker before.
+    /// was begun with the worker before. What people set by hand is to be set again ([`super::restore`]).
     pub fn reloaded(&mut self) {
-        *self = Self::default();
+        *self = Self { by_hand: std::mem::take(&mut self.by_hand), ..Self::default() };
+    }
+
+    /// What people set by hand, as the last plan found it.
+    pub fn by_hand(&self) -> &[ByHand] {
+        &self.by_hand
+    }
+
+    /// Forgets what a person set of a server: it is to be as the configuration says.
+    pub fn forget_by_hand(&mut self, backend: &str, server: &str) {
+        self.by_hand
+            .retain(|by_hand| (by_hand.backend.as_str(), by_hand.server.as_str()) != (backend, server));
+    }
+
+    /// Whether something is remembered of a pool.
+    pub(super) fn concerns(&self, backend: &str) -> bool {
+        self.servers.contains_key(backend)
+            || self.settings.contains_key(backend)
+            || self.by_hand.iter().any(|by_hand| by_hand.backend == backend)
     }
 
     /// HAProxy's answer to the command, where it refused it.

@@ -67,6 +67,17 @@ pub enum Admin {
     Maint,
 }
 
+impl Admin {
+    /// The word that `set server … state` takes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+        }
+    }
+}
+
 /// What the health check of a server said last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CheckState {

@@ -9,7 +9,7 @@ use super::memory::{Begun, Change, Running};
 use super::observed::ObservedServer;
 use super::options::{Changeable, ServerOptions};
 use super::turn::{Needed, Subject, Target, Turn, View, path};
-use super::{Admin, Reply, Setting};
+use super::{Admin, Reply, Setting, Wish};
 
 /// A number of a server: what the two texts say, and what runs.
 struct Number {
@@ -28,10 +28,11 @@ impl Turn<'_> {
         server: &ObservedServer,
     ) -> Needed<()> {
         let subject = Subject { backend: view.wanted.name, name: member.name, observed: server };
-        let begun = self.before.server(subject.backend, subject.name);
+        let begun = self.situation.memory.server(subject.backend, subject.name);
         let loaded = view.loaded.and_then(|pool| Some((pool, pool.server(subject.name)?)));
         self.address(view, subject, member)?;
-        if begun.is_none() && loaded.is_some_and(|(_, was)| was.says_the_same(member)) {
+        let wish = self.situation.wishes.get(subject.backend, subject.name);
+        if begun.is_none() && wish.is_none() && loaded.is_some_and(|(_, was)| was.says_the_same(member)) {
             return self.unchanged(view, subject, member);
         }
         let options = view.options(view.wanted, member)?;
@@ -44,7 +45,39 @@ impl Turn<'_> {
             return self.numbers(view, subject, was, is);
         }
         self.numbers(view, subject, was, is)?;
-        self.state(view, subject, was.disabled, &target)
+        match wish {
+            Some(wish) => self.wished(view, subject, wish, target.running),
+            None => self.state(view, subject, was.disabled, &target),
+        }
+    }
+
+    /// A server that somebody wishes out of traffic. What a person sets on the runtime API after that stays.
+    fn wished(
+        &mut self,
+        view: &View<'_, '_>,
+        subject: Subject<'_>,
+        wish: Wish,
+        running: Running,
+    ) -> Needed<()> {
+        let (backend, name, server) = (subject.backend, subject.name, subject.observed);
+        let begun = self.situation.memory.server(backend, name);
+        let was_reached =
+            matches!(begun, Some(Begun::Wished { wish: was, was_reached: true, .. }) if *was == wish);
+        let is_reached = server.admin == wish.state();
+        let was_reached = was_reached || is_reached;
+        self.remember(backend, name, Begun::Wished { wish, was_reached, running });
+        if is_reached {
+            return Ok(());
+        }
+        if was_reached {
+            self.by_hand(backend, name, Setting::State(server.admin));
+            return Ok(());
+        }
+        if view.must_stay(server) {
+            self.wait_for_others(subject);
+            return Ok(());
+        }
+        self.set_state(backend, name, wish.state(), "somebody wishes it so")
     }
 
     /// A server whose line says what it said, with nothing begun.
@@ -103,7 +136,7 @@ impl Turn<'_> {
     /// Sets the number if the configuration changed it, and a person did not since.
     fn number(&mut self, view: &View<'_, '_>, subject: Subject<'_>, number: &Number) -> Needed<()> {
         let key = format!("{} {}", subject.name, number.name);
-        let sent = self.before.setting(subject.backend, &key);
+        let sent = self.situation.memory.setting(subject.backend, &key);
         let is_sent = sent.is_some_and(|sent| [sent.from, sent.to].contains(&number.observed));
         if number.observed != number.was && !is_sent {
             self.number_by_hand(subject, number);
@@ -138,7 +171,7 @@ impl Turn<'_> {
         was_disabled: bool,
         target: &Target<'_>,
     ) -> Needed<()> {
-        let begun = self.before.server(subject.backend, subject.name);
+        let begun = self.situation.memory.server(subject.backend, subject.name);
         if target.options.has("disabled") {
             let is_pending = !matches!(begun, None | Some(Begun::Joined { .. }));
             return self.disabled(view, subject, !was_disabled || is_pending, target);
@@ -147,11 +180,11 @@ impl Turn<'_> {
             Some(Begun::Joining { since, was_drained, .. }) => {
                 self.progress(view, subject, target, (*since, *was_drained))
             }
-            Some(Begun::Leaving { .. } | Begun::Disabling { .. }) => {
-                self.progress(view, subject, target, (self.now, false))
+            Some(Begun::Leaving { .. } | Begun::Disabling { .. } | Begun::Wished { .. }) => {
+                self.progress(view, subject, target, (self.situation.now, false))
             }
             Some(Begun::Joined { .. }) | None if was_disabled => {
-                self.progress(view, subject, target, (self.now, false))
+                self.progress(view, subject, target, (self.situation.now, false))
             }
             Some(Begun::Joined { .. }) | None => {
                 self.left_alone(view, subject, target);

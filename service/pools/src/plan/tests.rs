@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use haproxy_cfg::Document;
+use haproxy_cfg::Sections;
 use proptest::prelude::*;
 
 use super::model::World;
@@ -34,6 +35,9 @@ enum Event {
     SomebodyReloads,
     DeletionIsRefused(u32),
     SessionsStay(bool),
+    /// Why the instances at an address are not wanted, where they are not.
+    Cause(usize, Cause),
+    SomebodyWishes(usize, Option<super::Wish>),
     /// Weir ends when so many steps were carried out.
     Crash(usize),
     Nothing,
@@ -69,6 +73,11 @@ struct Rig {
     reloads: usize,
     /// A person set something.
     is_touched: bool,
+    causes: BTreeMap<SocketAddr, Cause>,
+    wished: BTreeMap<(String, String), super::Wish>,
+    /// The pools that a plan for what changed has to look at.
+    touched: BTreeSet<String>,
+    last: Observed,
 }
 
 impl Rig {
@@ -90,18 +99,46 @@ impl Rig {
             done,
             reloads: 0,
             is_touched: false,
+            causes: BTreeMap::new(),
+            wished: BTreeMap::new(),
+            touched: all_pools(),
+            last: Observed::default(),
         }
     }
 
+    /// The plan for everything, which is that for what changed.
     fn plan(&self) -> Plan {
-        let [loaded, wanted] = [&self.loaded, &self.wanted].map(|text| [Document::parse(text.clone())]);
-        plan(&loaded, &wanted, &self.world.observe(), &self.memory, &CAN, &OPTIONS, self.now)
+        let loaded = &[Sections::parse(&self.loaded)];
+        let wanted = &[loaded[0].parse_again(&self.wanted)];
+        let (observed, memory) = (&self.world.observe(), &self.memory);
+        let cause = &|address| self.causes.get(&address).copied().unwrap_or_default();
+        let (can, options, now, wishes) = (CAN, &OPTIONS, self.now, &self.wishes());
+        let situation = Situation { loaded, wanted, observed, memory, can, options, cause, wishes, now };
+        let all = plan(&situation);
+        let differs = |pool: &&String| self.last.pools.get(*pool) != observed.pools.get(*pool);
+        let touched: BTreeSet<String> = all_pools()
+            .iter()
+            .filter(|pool| self.touched.contains(*pool) || differs(pool))
+            .cloned()
+            .collect();
+        assert_eq!(all, plan_touched(&situation, &touched));
+        all
+    }
+
+    fn wishes(&self) -> Wishes {
+        let mut wishes = Wishes::default();
+        for ((backend, name), wish) in &self.wished {
+            wishes.add(backend, name, *wish);
+        }
+        wishes
     }
 
     /// One turn, of which only the first `steps` are carried out.
     fn turn(&mut self, steps: usize) -> Plan {
         let plan = self.plan();
         self.memory = plan.memory.clone();
+        self.last = self.world.observe();
+        self.touched.clear();
         if plan.reload.is_some() {
             self.reload();
         }
@@ -132,7 +169,10 @@ impl Rig {
         let removes = step.command.ends_with("state maint");
         if let Some(server) = server.filter(|_| removes && !self.is_disabled(&path)) {
             let is_drained = server.state.admin != Admin::Ready;
-            assert!(is_drained || !server.state.is_healthy(), "not drained: {}", step.command);
+            let address = server.state.address.unwrap();
+            let cause = self.causes.get(&address).copied().unwrap_or_default();
+            let may_go = !matches!(cause, Cause::Gone | Cause::Maintenance) || self.is_wished_out(&path);
+            assert!(may_go || is_drained || !server.state.is_healthy(), "not drained: {}", step.command);
         }
         let reply = self.world.execute(&step.command);
         let may_be_empty = self.hopeful(backend) == 0 || before == 0;
@@ -153,14 +193,23 @@ impl Rig {
         self.wish(path).is_some_and(|spec| spec.disabled)
     }
 
+    fn is_wished_out(&self, path: &str) -> bool {
+        let (backend, name) = path.split_once('/').unwrap();
+        self.wished.contains_key(&(backend.to_owned(), name.to_owned()))
+    }
+
     fn hopeful(&self, backend: &str) -> usize {
         let wish = &self.wishes[usize::from(backend == "p1")];
-        wish.values().filter(|spec| !spec.disabled && spec.weight > 0).count()
+        let is_hopeful = |(name, spec): &(&usize, &Spec)| {
+            !spec.disabled && spec.weight > 0 && !self.is_wished_out(&format!("{backend}/s{name}"))
+        };
+        wish.iter().filter(is_hopeful).count()
     }
 
     fn happens(&mut self, event: &Event) {
         let nth = |world: &World, n: usize| world.servers.keys().nth(n % world.servers.len().max(1)).cloned();
         self.done.clear();
+        self.touched = all_pools();
         match event {
             Event::Want(checked, plain) => {
                 self.wishes = [checked.clone(), plain.clone()];
@@ -181,6 +230,16 @@ impl Rig {
             }
             Event::DeletionIsRefused(times) => self.world.refusals = *times,
             Event::SessionsStay(stay) => self.world.sessions_stay = *stay,
+            Event::Cause(address, cause) => {
+                self.causes.insert(format!("10.0.0.{address}:80").parse().unwrap(), *cause);
+            }
+            Event::SomebodyWishes(n, wish) => {
+                let Some(server) = nth(&self.world, *n) else { return };
+                match wish {
+                    Some(wish) => drop(self.wished.insert(server, *wish)),
+                    None => drop(self.wished.remove(&server)),
+                }
+            }
             Event::Crash(steps) => drop(self.turn(*steps)),
             Event::Nothing => {}
         }
@@ -189,7 +248,9 @@ impl Rig {
     /// Turns until only that is waited for which may never come; nothing is planned then, now or later.
     fn settle(&mut self) -> Plan {
         self.done.clear();
-        let lasts = |wait: &Wait| matches!(wait.what, Waiting::Others | Waiting::FirstCheckOverdue);
+        let lasts = |wait: &Wait| {
+            matches!(wait.what, Waiting::Others | Waiting::Passing | Waiting::FirstCheckOverdue)
+        };
         let is_quiet = |plan: &Plan| plan.steps.is_empty() && plan.waits.iter().all(lasts);
         let quiet = (0..300).any(|_| is_quiet(&self.turn(usize::MAX)));
         assert!(quiet, "never quiet: {:?}", self.plan());
@@ -210,7 +271,8 @@ impl Rig {
             }
         }
         for (backend, name) in self.world.servers.keys() {
-            let waits = last.waits.iter().any(|wait| &wait.server == name && wait.what == Waiting::Others);
+            let may_stay = |wait: &Wait| matches!(wait.what, Waiting::Others | Waiting::Passing);
+            let waits = last.waits.iter().any(|wait| &wait.server == name && may_stay(wait));
             assert!(waits || self.wish(&format!("{backend}/{name}")).is_some(), "{backend}/{name} is left");
         }
     }
@@ -224,7 +286,12 @@ impl Rig {
         let numbers = (state.weight, state.maxconn, state.address);
         let address = format!("10.0.0.{}:80", spec.address).parse().ok();
         assert_eq!(numbers, (spec.weight, spec.maxconn, address), "{backend}/{name}");
-        let expected = if spec.disabled { Admin::Maint } else { Admin::Ready };
+        let wish = self.wished.get(&(backend.to_owned(), name.to_owned()));
+        let expected = match wish {
+            _ if spec.disabled => Admin::Maint,
+            Some(wish) => wish.state(),
+            None => Admin::Ready,
+        };
         let is_known = last.by_hand.iter().any(|by| by.backend == backend && by.server == name)
             || last.waits.iter().any(waits_for);
         assert!(state.admin == expected || is_known, "{backend}/{name} is {:?}", state.admin);
@@ -245,6 +312,18 @@ fn wish() -> impl Strategy<Value = Wish> {
     prop::collection::btree_map(0..5usize, spec(), 0..5)
 }
 
+fn all_pools() -> BTreeSet<String> {
+    BTreeSet::from(["p0".to_owned(), "p1".to_owned()])
+}
+
+fn cause() -> impl Strategy<Value = Cause> {
+    prop::sample::select(vec![Cause::Gone, Cause::Maintenance, Cause::Critical, Cause::Unreachable])
+}
+
+fn wished() -> impl Strategy<Value = super::Wish> {
+    prop::sample::select(vec![super::Wish::Drain, super::Wish::Maint])
+}
+
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (wish(), wish()).prop_map(|(a, b)| Event::Want(a, b)),
@@ -253,6 +332,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::SomebodyReloads),
         1 => (0..4u32).prop_map(Event::DeletionIsRefused),
         1 => any::<bool>().prop_map(Event::SessionsStay),
+        1 => (1..9usize, cause()).prop_map(|(address, cause)| Event::Cause(address, cause)),
+        1 => (0..9usize, prop::option::of(wished())).prop_map(|(n, wish)| Event::SomebodyWishes(n, wish)),
         1 => (0..3usize).prop_map(Event::Crash),
         3 => Just(Event::Nothing),
     ]

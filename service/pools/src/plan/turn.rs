@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::layout::{Layout, Member, Pool};
-use super::memory::{Begun, Memory, Running};
-use super::observed::{Observed, ObservedServer};
+use super::memory::{Begun, Running};
+use super::observed::ObservedServer;
 use super::options::{Changeable, ServerOptions};
-use super::{Admin, ByHand, Can, Options, Plan, Reason, Reply, Setting, Step, Wait, Waiting, command};
+use super::{Admin, ByHand, Plan, Reason, Reply, Setting, Situation, Step, Wait, Waiting, command};
 
 /// A part of a turn; or the reason for a reload.
 pub(super) type Needed<T> = Result<T, Reason>;
@@ -25,16 +25,13 @@ const REMOVAL: [&str; 3] = ["del server ", "shutdown sessions ", "disable agent 
 
 /// A plan in the making.
 pub(super) struct Turn<'a> {
-    pub(super) can: &'a Can,
-    pub(super) options: &'a Options,
-    pub(super) now: SystemTime,
-    /// The memory that the turn began with.
-    pub(super) before: &'a Memory,
+    pub(super) situation: &'a Situation<'a>,
     pub(super) plan: Plan,
 }
 
 /// One pool in a turn.
 pub(super) struct View<'a, 'd> {
+    situation: &'a Situation<'a>,
     pub(super) loaded: Option<&'a Pool<'d>>,
     pub(super) wanted: &'a Pool<'d>,
     pub(super) observed: &'a BTreeMap<String, ObservedServer>,
@@ -65,18 +62,14 @@ pub(super) struct Target<'a> {
 
 impl Turn<'_> {
     /// Plans for one pool: first what makes servers serve, then what takes them out.
-    pub(super) fn pool(
-        &mut self,
-        loaded: Option<&Pool<'_>>,
-        wanted: &Pool<'_>,
-        all: &Observed,
-    ) -> Needed<()> {
+    pub(super) fn pool(&mut self, loaded: Option<&Pool<'_>>, wanted: &Pool<'_>) -> Needed<()> {
         let nothing = BTreeMap::new();
-        let observed = all.pools.get(wanted.name).unwrap_or(&nothing);
+        let situation = self.situation;
+        let observed = situation.observed.pools.get(wanted.name).unwrap_or(&nothing);
         if wanted.settings.disabled {
             return Ok(());
         }
-        let view = View::new(loaded, wanted, observed);
+        let view = View::new(situation, loaded, wanted, observed);
         let mut missing = Vec::new();
         for member in &wanted.servers {
             match view.observed.get(member.name) {
@@ -97,18 +90,18 @@ impl Turn<'_> {
     fn may_leave(&self, view: &View<'_, '_>, name: &str) -> bool {
         let is_known = || {
             view.loaded.is_some_and(|pool| pool.server(name).is_some())
-                || self.before.server(view.wanted.name, name).is_some()
+                || self.situation.memory.server(view.wanted.name, name).is_some()
         };
         !view.wanted.is_fixed(name) && (!view.wanted.has_unknown_names || is_known())
     }
 
     /// A reload, where HAProxy does not do what it is told.
     pub(super) fn refused(&mut self, wanted: &Layout<'_>) -> Needed<()> {
-        let given = &self.before.given;
+        let given = &self.situation.memory.given;
         for step in &self.plan.steps {
             let is_removal = REMOVAL.iter().any(|start| step.command.starts_with(start));
             let times = given.get(&step.command).copied().unwrap_or(0) + 1;
-            let refusal = self.before.refusal(&step.command).filter(|_| !is_removal);
+            let refusal = self.situation.memory.refusal(&step.command).filter(|_| !is_removal);
             if !is_removal && (refusal.is_some() || times > MAX_GIVEN) {
                 let answer = refusal.map_or("it has no effect", str::trim);
                 return Err(refusal_reason(wanted, &step.command, answer));
@@ -123,6 +116,7 @@ impl Turn<'_> {
         if !self.plan.steps.is_empty() {
             self.look_again(SOON);
         }
+        self.plan.memory.by_hand = self.plan.by_hand.clone();
         self.plan.settled = self.plan.steps.is_empty() && self.plan.waits.is_empty();
         self.plan
     }
@@ -135,12 +129,7 @@ impl Turn<'_> {
 
     /// `set server … state`.
     pub(super) fn set_state(&mut self, backend: &str, server: &str, state: Admin, why: &str) -> Needed<()> {
-        let word = match state {
-            Admin::Ready => "ready",
-            Admin::Drain => "drain",
-            Admin::Maint => "maint",
-        };
-        self.step(&["set", "server", &path(backend, server), "state", word], Reply::Empty, why)
+        self.step(&["set", "server", &path(backend, server), "state", state.word()], Reply::Empty, why)
     }
 
     pub(super) fn remember(&mut self, backend: &str, server: &str, begun: Begun) {
@@ -149,14 +138,19 @@ impl Turn<'_> {
 
     /// Notes a wait that began at `since`: looked at often at first, then less and less.
     pub(super) fn wait(&mut self, backend: &str, server: &str, what: Waiting, since: SystemTime) {
-        let lasted = self.now.duration_since(since).unwrap_or_default();
+        let lasted = self.situation.now.duration_since(since).unwrap_or_default();
         self.look_again((lasted / 8).clamp(SOON, SLOW));
+        self.note_wait(backend, server, what);
+    }
+
+    /// Notes a wait for something that comes as news, and is not looked for.
+    pub(super) fn note_wait(&mut self, backend: &str, server: &str, what: Waiting) {
         self.plan.waits.push(Wait { backend: backend.to_owned(), server: server.to_owned(), what });
     }
 
     /// Notes that the server stays in traffic until another serves, which that one's own wait notices sooner.
     pub(super) fn wait_for_others(&mut self, subject: Subject<'_>) {
-        let long_ago = self.now - SLOW * 8;
+        let long_ago = self.situation.now - SLOW * 8;
         self.wait(subject.backend, subject.name, Waiting::Others, long_ago);
     }
 
@@ -172,12 +166,14 @@ impl Turn<'_> {
 
 impl<'a, 'd> View<'a, 'd> {
     fn new(
+        situation: &'a Situation<'a>,
         loaded: Option<&'a Pool<'d>>,
         wanted: &'a Pool<'d>,
         observed: &'a BTreeMap<String, ObservedServer>,
     ) -> Self {
         let changeable = changeable(wanted);
         let mut view = Self {
+            situation,
             loaded,
             wanted,
             observed,
@@ -201,7 +197,8 @@ impl<'a, 'd> View<'a, 'd> {
     }
 
     fn is_to_serve(&self, member: &Member<'d>) -> bool {
-        self.changeable(member).is_none_or(|wanted| !wanted.disabled && wanted.weight > 0)
+        let is_wished_out = self.situation.wishes.get(self.wanted.name, member.name).is_some();
+        !is_wished_out && self.changeable(member).is_none_or(|wanted| !wanted.disabled && wanted.weight > 0)
     }
 
     /// What commands can change of a wanted server; `None` where not all of its options are known.
