@@ -29,6 +29,7 @@ fn tries(dir: &Path) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_fails_twice_is_retried_until_it_works() {
     let Some(mut site) = Site::new().await else { return };
+    site.balance = "static-rr";
     let [one, two] = &instances(["one", "two"]).await[..] else { unreachable!() };
     site.reload = Reload::Command(script(site.dir(), Some(2)));
     site.consul.register("web", "one", one.port).await;
@@ -47,6 +48,7 @@ async fn a_command_that_fails_twice_is_retried_until_it_works() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_that_is_due_survives_a_restart_of_weir() {
     let Some(mut site) = Site::new().await else { return };
+    site.balance = "static-rr";
     let [one, two] = &instances(["one", "two"]).await[..] else { unreachable!() };
     site.reload = Reload::Command(script(site.dir(), None));
     site.consul.register("web", "one", one.port).await;
@@ -76,6 +78,7 @@ async fn a_reload_that_is_due_survives_a_restart_of_weir() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_hangs_ends_at_the_reload_timeout_and_weir_is_not_ready() {
     let Some(mut site) = Site::new().await else { return };
+    site.balance = "static-rr";
     let [one, two] = &instances(["one", "two"]).await[..] else { unreachable!() };
     let hangs = format!(
         "[ ! -e {0}/hangs ] || sleep 60; kill -USR2 \"$(cat {0}/haproxy.pid)\"",

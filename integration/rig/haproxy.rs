@@ -60,6 +60,14 @@ impl Haproxy {
         Some(ours.map(|row| (row[server].to_owned(), row[status].to_owned())).collect())
     }
 
+    /// Waits until a server has this status.
+    pub(crate) async fn wait_status(&self, backend: &str, server: &str, status: &str, deadline: Duration) {
+        wait_for(&format!("{backend}/{server} is {status}"), deadline, async || {
+            (self.servers(backend).await?.get(server)? == status).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until the backend's servers are exactly `wanted`, whatever their status.
     pub(crate) async fn wait_servers(&self, backend: &str, wanted: &[String], deadline: Duration) {
         let mut wanted = wanted.to_vec();

@@ -33,6 +33,8 @@ pub(crate) struct Site {
     /// Lines added to weir.hcl's block `consul`.
     pub(crate) consul_options: String,
     pub(crate) reload: Reload,
+    /// How the pool `web` balances. With `static-rr` every change of its servers needs a reload.
+    pub(crate) balance: &'static str,
     http: u16,
     dir: TempDir,
 }
@@ -70,6 +72,7 @@ impl Site {
             options: none(),
             consul_options: none(),
             reload: Reload::Master,
+            balance: "roundrobin",
             http: ports::free(),
             dir,
         }
@@ -102,10 +105,11 @@ frontend front
     bind 127.0.0.1:{front}
     default_backend web
 backend web
-    balance roundrobin
+    balance {balance}
 {servers}",
             stats = self.path("stats.sock").display(),
             front = self.front,
+            balance = self.balance,
         )
     }
 

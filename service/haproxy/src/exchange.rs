@@ -1,6 +1,6 @@
-//! One command and its reply on a unix socket.
+//! One command and its reply on a unix socket, or several over one connection.
 //!
-//! In: the socket's path, one line, the limits. Out: the reply as text. Fails with a [`SocketError`] that says
+//! In: the socket's path, the lines, the limits. Out: each reply as text. Fails with a [`SocketError`] that says
 //! whether nobody listens (HAProxy does not run, or its master re-executes itself), or somebody listens and does
 //! not answer.
 
@@ -208,6 +208,48 @@ impl Exchange<'_> {
             ErrorKind::ConnectionRefused => SocketError::Refused { path },
             ErrorKind::PermissionDenied => SocketError::Denied { path },
             _ => SocketError::Broken { path, source },
+        }
+    }
+}
+
+/// What HAProxy prints before it reads the next line of a conversation.
+const PROMPT: &str = "\n> ";
+
+/// Several commands over one connection. HAProxy prompts for each, so that an empty reply can be told from none.
+pub(crate) struct Conversation<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) commands: &'a [String],
+    pub(crate) limits: Limits,
+}
+
+impl Conversation<'_> {
+    /// Sends all commands and reads until HAProxy has answered the last one.
+    pub(crate) async fn run(&self) -> Result<Vec<String>, SocketError> {
+        let mut lines = vec!["prompt"];
+        lines.extend(self.commands.iter().map(String::as_str));
+        lines.push("quit");
+        if let Some(command) = lines.iter().find(|line| line.contains(['\n', '\r', '\0'])) {
+            return Err(SocketError::NotOneLine { command: (*command).to_owned() });
+        }
+        let lines = lines.join("\n");
+        let exchange = Exchange { path: self.path, command: &lines, limits: self.limits, half_close: false };
+        let text = exchange.bounded(self.limits.total, exchange.converse()).await?;
+        self.replies(&text)
+    }
+
+    fn replies(&self, text: &str) -> Result<Vec<String>, SocketError> {
+        let parts: Vec<&str> = text.split(PROMPT).collect();
+        // Before the first prompt and after the last there is nothing.
+        let answered = parts.len().saturating_sub(2);
+        match parts.get(1..=self.commands.len()) {
+            Some(replies) if answered == self.commands.len() => {
+                Ok(replies.iter().map(|reply| (*reply).to_owned()).collect())
+            }
+            _ => {
+                let command = self.commands.get(answered).map_or("quit", String::as_str);
+                let problem = format!("{answered} of {} commands were answered", self.commands.len());
+                Err(SocketError::unexpected(self.path, command, problem, text))
+            }
         }
     }
 }

@@ -23,6 +23,7 @@ mod stats_socket;
 mod table;
 mod validate;
 mod version;
+mod worker;
 
 pub use candidate::{Candidate, WriteError, clean_up};
 pub use config::Haproxy;
@@ -35,8 +36,9 @@ pub use owner::Attributes;
 pub use process_info::ProcessInfo;
 pub use processes::{Processes, Worker};
 pub use reload::{ReloadError, ReloadMethod, Reloaded, reload};
-pub use servers_state::{AdminState, ObservedServer, OperationalState};
+pub use servers_state::{AdminState, Check, ObservedServer, OperationalState};
 pub use statistics::{Completeness, Reading, sample, statistics};
 pub use stats_socket::StatsSocket;
 pub use validate::{ValidateError, Verdict, validate};
 pub use version::Version;
+pub use worker::{Look, Told};

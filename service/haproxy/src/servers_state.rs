@@ -34,6 +34,21 @@ pub struct ObservedServer {
     pub configured_weight: u16,
     /// Seconds since the last change of its state.
     pub unchanged_for: u64,
+    /// What its health check says.
+    pub check: Check,
+}
+
+/// `srv_check_state` and `srv_check_result`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Check {
+    /// No health check runs.
+    Off,
+    /// It runs, and has not ended yet.
+    Pending,
+    /// The last one was good.
+    Passed,
+    /// The last one was bad.
+    Failed,
 }
 
 impl ObservedServer {
@@ -132,6 +147,18 @@ fn server(row: &Row<'_>) -> ObservedServer {
         weight: weight("srv_uweight"),
         configured_weight: weight("srv_iweight"),
         unchanged_for: number("srv_time_since_last_change"),
+        check: check(number("srv_check_state"), number("srv_check_result")),
+    }
+}
+
+/// Bit 4 of the state is set while the check is enabled; results are 0 unknown, 1 neutral, 2 failed, 3 passed, 4 passed
+/// under conditions (`include/haproxy/check-t.h`, the same from 2.4 to 3.4).
+fn check(state: u64, result: u64) -> Check {
+    match result {
+        _ if state & 4 == 0 => Check::Off,
+        2 => Check::Failed,
+        3 | 4 => Check::Passed,
+        _ => Check::Pending,
     }
 }
 
@@ -162,6 +189,7 @@ mod tests {
         let [a, c, u] = &servers[..] else { panic!("{servers:?}") };
         assert_eq!((a.backend.as_str(), a.name.as_str(), a.id, a.id_is_given), ("web", "a:1", 1, true));
         assert_eq!(a.socket_address(), Some("127.0.0.1:28111".parse().unwrap()));
+        assert_eq!((a.check, c.check), (Check::Failed, Check::Off));
         assert_eq!((a.op_state, a.weight, a.configured_weight), (OperationalState::Stopped, 50, 1));
         assert!(c.admin_state.configured_maint() && c.admin_state.maint() && !c.admin_state.drain());
         assert_eq!(c.fqdn.as_deref(), Some("db.example"));

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::exchange::{Exchange, Limits, SocketError};
+use crate::exchange::{Conversation, Exchange, Limits, SocketError};
 use crate::process_info::ProcessInfo;
 
 /// The socket of a `stats socket` line.
@@ -45,6 +45,12 @@ impl StatsSocket {
         Exchange { path: &self.path, command, limits: self.limits, half_close: false }.run().await
     }
 
+    /// Sends several lines over one connection, so that one process answers all of them, and gives each one's reply without
+    /// the line feed that ends it.
+    pub async fn converse(&self, commands: &[String]) -> Result<Vec<String>, SocketError> {
+        Conversation { path: &self.path, commands, limits: self.limits }.run().await
+    }
+
     /// Who answers.
     pub async fn show_info(&self) -> Result<ProcessInfo, SocketError> {
         Ok(self.with_info("show info", None).await?.0)
@@ -62,11 +68,16 @@ impl StatsSocket {
     ) -> Result<(ProcessInfo, String), SocketError> {
         let reply = self.command(line).await?;
         let (info, rest) = reply.split_once("\n\n").unwrap_or((&reply, ""));
-        let info = ProcessInfo::parse(info, std::time::SystemTime::now())
-            .map_err(|problem| SocketError::unexpected(&self.path, line, problem.to_string(), &reply))?;
+        let info = self.process_info(info)?;
         if second.is_some() && rest.is_empty() {
             return Err(SocketError::unexpected(&self.path, line, "the second answer is missing", &reply));
         }
         Ok((info, rest.to_owned()))
+    }
+
+    /// Reads the reply to `show info`.
+    pub(crate) fn process_info(&self, reply: &str) -> Result<ProcessInfo, SocketError> {
+        ProcessInfo::parse(reply, std::time::SystemTime::now())
+            .map_err(|problem| SocketError::unexpected(&self.path, "show info", problem.to_string(), reply))
     }
 }

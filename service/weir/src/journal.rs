@@ -22,7 +22,19 @@ const KEPT: usize = 1000;
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Record {
     /// New text is in force: files are swapped, and HAProxy runs them where it runs.
-    Changed { haproxy: String, reason: String, files: Vec<String>, result: ChangeResult, took_ms: u64 },
+    Changed {
+        haproxy: String,
+        reason: String,
+        files: Vec<String>,
+        result: ChangeResult,
+        /// The commands that HAProxy took, where it was not reloaded.
+        commands: Vec<String>,
+        took_ms: u64,
+    },
+    /// HAProxy did not take a command; the next step follows from what it has then.
+    CommandRefused { haproxy: String, command: String, reply: String },
+    /// HAProxy runs, and cannot be told anything: changes come into force by reloads meanwhile.
+    NotTold { haproxy: String, error: String },
     /// New text was not put in force. Nothing that works was touched.
     Refused { haproxy: String, error: String },
     /// New text could not be written or checked; it is tried again. Nothing that works was touched.
@@ -69,6 +81,8 @@ pub(crate) enum Record {
 pub(crate) enum ChangeResult {
     /// HAProxy was reloaded and its new worker answers.
     Reloaded,
+    /// HAProxy was told, and was seen to have done so. The file follows.
+    Commands,
     /// The file is written; HAProxy does not run, or no HAProxy loads it.
     Written,
     /// The file is written; the reload failed and is tried again.
@@ -149,6 +163,8 @@ fn log(record: &Record) {
             info!("{}", sentence(record));
         }
         Record::ReloadFailed { .. }
+        | Record::CommandRefused { .. }
+        | Record::NotTold { .. }
         | Record::LeftOut { .. }
         | Record::Consul { .. }
         | Record::Nomad { .. }
@@ -165,14 +181,6 @@ fn log(record: &Record) {
 /// A record in words, for the log and the terminal.
 pub(crate) fn sentence(record: &Record) -> String {
     match record {
-        Record::Changed { haproxy, reason, files, result, took_ms } => {
-            let how = match result {
-                ChangeResult::Reloaded => "in force after a reload",
-                ChangeResult::Written => "written",
-                ChangeResult::ReloadPending => "written, reload pending",
-            };
-            format!("{}{}: {how} in {took_ms} ms ({reason})", of(haproxy), files.join(", "))
-        }
         Record::Refused { haproxy, error } => format!("{}not put in force: {error}", of(haproxy)),
         Record::WriteFailed { haproxy, error } => {
             format!("{}cannot be written, tried again: {error}", of(haproxy))
@@ -214,6 +222,32 @@ pub(crate) fn sentence(record: &Record) -> String {
         }
         Record::LeftOutEnded { haproxy, service, instance, node } => {
             format!("{}{} is no longer left out", of(haproxy), instance_of(service, instance, node))
+        }
+        other => change_sentence(other),
+    }
+}
+
+fn change_sentence(record: &Record) -> String {
+    match record {
+        Record::Changed { haproxy, reason, result: ChangeResult::Commands, commands, took_ms, .. } => {
+            let count = commands.len();
+            let commands = if count == 1 { commands[0].clone() } else { format!("{count} commands") };
+            format!("{}in force in {took_ms} ms by {commands} ({reason})", of(haproxy))
+        }
+        Record::Changed { haproxy, reason, files, result, took_ms, .. } => {
+            let how = match result {
+                ChangeResult::Commands => "in force",
+                ChangeResult::Reloaded => "in force after a reload",
+                ChangeResult::Written => "written",
+                ChangeResult::ReloadPending => "written, reload pending",
+            };
+            format!("{}{}: {how} in {took_ms} ms ({reason})", of(haproxy), files.join(", "))
+        }
+        Record::CommandRefused { haproxy, command, reply } => {
+            format!("{}HAProxy did not take `{command}`: {}", of(haproxy), short_words(reply))
+        }
+        Record::NotTold { haproxy, error } => {
+            format!("{}HAProxy cannot be told what changed, it is reloaded instead: {error}", of(haproxy))
         }
         other => scaling_sentence(other),
     }

@@ -191,6 +191,7 @@ fn kind(record: &Record) -> String {
 fn change(result: ChangeResult) -> &'static str {
     match result {
         ChangeResult::Reloaded => "reloaded",
+        ChangeResult::Commands => "commands",
         ChangeResult::Written => "written",
         ChangeResult::ReloadPending => "reload_pending",
     }

@@ -192,7 +192,8 @@ impl Shared<'_> {
         unit.clean_up();
         let state = unit.state(self.config)?;
         let (memory, last_good) = (state.memory(), state.catalogue());
-        let pool_loop = unit.pool_loop(self.environment.clone(), memory, last_good);
+        let pool_loop =
+            unit.pool_loop(self.environment.clone(), memory, last_good).with_commands(state.begun());
         let inbox = Inbox {
             catalogue: self.catalogue.clone(),
             cancel: self.parts.cancel.clone(),

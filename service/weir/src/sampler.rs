@@ -93,10 +93,12 @@ fn seen(reading: &Reading, version: Option<Version>) -> Seen {
         pid: Some(sample.process.pid),
         started: Some(sample.process.started),
         uptime: Duration::from_secs(now.saturating_sub(sample.process.started)),
+        tells_start: version.as_ref().is_some_and(|version| version.at_least(2, 5)),
         forgets_young: version.as_ref().is_some_and(|version| !version.at_least(3, 0)),
         version: version.map(|version| version.to_string()),
         old_workers: old_workers(reading),
         servers: sample.backends.iter().map(servers).collect(),
+        sample: sample.backends.clone().into(),
     }
 }
 

@@ -67,7 +67,8 @@ impl Unit {
                 if output.kind == OutputKind::Haproxy {
                     output.pools = pools_of(&text).into();
                 }
-                output.in_force = Some(text.into());
+                let text: Arc<str> = text.into();
+                output.in_force = Some(text);
             }
             output
         };

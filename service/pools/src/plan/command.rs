@@ -19,6 +19,13 @@ pub struct Step {
     pub expects: Reply,
 }
 
+impl Step {
+    /// The backend of the server that the command is about.
+    pub fn backend(&self) -> Option<&str> {
+        self.command.split(' ').find_map(|word| word.split_once('/')).map(|(backend, _)| backend)
+    }
+}
+
 /// What HAProxy answers to a command that worked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {

@@ -141,6 +141,9 @@ impl Builder<'_> {
             working_directory: path("working_directory"),
             max_old_workers: section.number("max_old_workers").and_then(|n| n.try_into().ok()).unwrap_or(8),
             reload_wait: section.duration("reload_wait").unwrap_or(Duration::from_secs(10)),
+            drain_timeout: section.duration("drain_timeout").unwrap_or(Duration::from_mins(5)),
+            first_check_timeout: section.duration("first_check_timeout").unwrap_or(Duration::from_secs(30)),
+            verify_interval: section.duration("verify_interval").unwrap_or(Duration::from_secs(10)),
             allow_empty: section.texts("allow_empty").unwrap_or_default(),
         };
         if haproxy.master_socket.is_none() && haproxy.reload_command.is_none() {

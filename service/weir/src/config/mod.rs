@@ -130,6 +130,9 @@ pub(crate) struct Haproxy {
     pub(crate) working_directory: Option<PathBuf>,
     pub(crate) max_old_workers: usize,
     pub(crate) reload_wait: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) first_check_timeout: Duration,
+    pub(crate) verify_interval: Duration,
     pub(crate) allow_empty: Vec<String>,
 }
 

@@ -162,6 +162,24 @@ const HAPROXY: BlockSpec = BlockSpec {
         option("max_old_workers", Kind::Count, "8", "Reloads wait while more old workers than this live."),
         option("reload_wait", Kind::Duration, "10s", "How long they wait at most."),
         option(
+            "drain_timeout",
+            Kind::Duration,
+            "5m",
+            "How long a server that leaves keeps its sessions; then they are shut down.",
+        ),
+        option(
+            "first_check_timeout",
+            Kind::Duration,
+            "30s",
+            "How long a new server may take to its first good check before that is reported.",
+        ),
+        option(
+            "verify_interval",
+            Kind::Duration,
+            "10s",
+            "How often everything that HAProxy has is compared with what is wanted.",
+        ),
+        option(
             "allow_empty",
             Kind::Texts,
             "",

@@ -122,7 +122,8 @@ mod tests {
     fn the_journals_records_are_understood() {
         let (haproxy, reason) = (String::new(), "web +a:1".to_owned());
         let result = ChangeResult::Reloaded;
-        let changed = Record::Changed { haproxy, reason, files: vec!["f".into()], result, took_ms: 80 };
+        let (files, commands) = (vec!["f".into()], Vec::new());
+        let changed = Record::Changed { haproxy, reason, files, result, commands, took_ms: 80 };
         assert_eq!(told(changed).unwrap(), "HAProxy  reloaded, in force in 80 ms: web +a:1");
         let [namespace, job, group] = ["default", "web", "app"].map(str::to_owned);
         let reason = "weir: up from 2 to 5: check \"load\": work of 16.0".to_owned();

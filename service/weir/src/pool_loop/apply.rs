@@ -8,11 +8,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir_haproxy::{Attributes, Candidate, Haproxy, Message, ReloadError, Verdict, WriteError, validate};
+use weir_haproxy::{
+    Attributes, Candidate, Haproxy, Look, Message, ReloadError, Verdict, WriteError, validate,
+};
 use weir_pools::places::OutputKind;
+use weir_pools::plan::Step;
 
+use super::observation::Observation;
 use super::report::seconds_now;
-use super::{Change, Done, DoneResult, Memory, ReloadResult, StateDir};
+use super::tell::Tell;
+use super::{Begun, Change, Done, DoneResult, Memory, ReloadResult, StateDir};
 use crate::chain::chain;
 use crate::config;
 
@@ -39,6 +44,15 @@ enum Stop {
     Failed(String),
 }
 
+impl From<Stop> for DoneResult {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused { problem, lines } => Self::Refused { problem, lines },
+            Stop::Failed(problem) => Self::Failed(problem),
+        }
+    }
+}
+
 impl From<WriteError> for Stop {
     fn from(error: WriteError) -> Self {
         Self::Failed(chain(&error))
@@ -49,19 +63,39 @@ impl Hands {
     /// Puts new texts in force.
     pub(crate) async fn apply(self: Arc<Self>, change: Change) -> Done {
         let begun = Instant::now();
-        let result = match self.swap(&change).await {
-            Ok(()) => DoneResult::Swapped(self.reload_if_loaded().await),
-            Err(Stop::Refused { problem, lines }) => DoneResult::Refused { problem, lines },
-            Err(Stop::Failed(problem)) => DoneResult::Failed(problem),
+        let result = match self.swap(&change, true).await {
+            Ok(()) => DoneResult::Swapped(self.reload_if_loaded(change.restore).await),
+            Err(stop) => stop.into(),
         };
         Done { result, took: begun.elapsed() }
     }
 
-    /// Reloads with the files as they are.
-    pub(crate) async fn reload(self: Arc<Self>) -> Done {
+    /// Writes new texts that HAProxy runs already.
+    pub(crate) async fn follow(self: Arc<Self>, change: Change) -> Done {
         let begun = Instant::now();
-        let result = DoneResult::Reloaded(self.reload_if_loaded().await);
+        let result = self.swap(&change, false).await.map_or_else(DoneResult::from, |()| DoneResult::Followed);
         Done { result, took: begun.elapsed() }
+    }
+
+    /// Says something to HAProxy, and looks at it.
+    pub(crate) async fn say(self: Arc<Self>, tell: Tell) -> Done {
+        let begun = Instant::now();
+        let result = DoneResult::Told(self.tell(&tell).await);
+        Done { result, took: begun.elapsed() }
+    }
+
+    /// Reloads with the files as they are.
+    pub(crate) async fn reload(self: Arc<Self>, restore: Option<Vec<Step>>) -> Done {
+        let begun = Instant::now();
+        let result = DoneResult::Reloaded(self.reload_if_loaded(restore).await);
+        Done { result, took: begun.elapsed() }
+    }
+
+    /// Keeps what was begun at HAProxy.
+    pub(crate) fn begin(&self, begun: &Begun) {
+        if let Err(error) = self.state.begin(begun) {
+            tracing::error!("the state directory cannot be written, a restart will forget: {error}");
+        }
     }
 
     /// Keeps what outlives the process. A failure is loud and not fatal: the files of HAProxy do not depend on it.
@@ -80,7 +114,7 @@ impl Hands {
         }
     }
 
-    async fn swap(self: &Arc<Self>, change: &Change) -> Result<(), Stop> {
+    async fn swap(self: &Arc<Self>, change: &Change, is_to_be_reloaded: bool) -> Result<(), Stop> {
         let candidates = self.candidates(change).await?;
         if let Some(haproxy) = &self.haproxy {
             let places: Vec<_> = candidates.iter().map(Candidate::substitution).collect();
@@ -90,9 +124,11 @@ impl Hands {
                 let lines = messages.iter().filter_map(line).collect();
                 return Err(Stop::Refused { problem: self.refusal(messages, raw), lines });
             }
-            self.state
-                .reload_pending(seconds_now())
-                .map_err(|error| Stop::Failed(format!("the state directory cannot be written: {error}")))?;
+            if is_to_be_reloaded {
+                self.state.reload_pending(seconds_now()).map_err(|error| {
+                    Stop::Failed(format!("the state directory cannot be written: {error}"))
+                })?;
+            }
         }
         blocking(move || candidates.into_iter().try_for_each(Candidate::swap)).await?.map_err(Stop::from)
     }
@@ -121,18 +157,26 @@ impl Hands {
         .map_err(Stop::from)
     }
 
-    async fn reload_if_loaded(&self) -> ReloadResult {
+    async fn reload_if_loaded(&self, restore: Option<Vec<Step>>) -> ReloadResult {
         let Some(haproxy) = &self.haproxy else { return ReloadResult::NotNeeded };
         if !self.reload {
             return ReloadResult::NotRunning;
         }
         match weir_haproxy::reload(haproxy).await {
-            Ok(reloaded) => {
-                ReloadResult::Ok { pid: reloaded.process.map(|process| process.pid), took: reloaded.took }
-            }
+            Ok(reloaded) => ReloadResult::Ok {
+                observation: self.restore(restore).await,
+                pid: reloaded.process.map(|process| process.pid),
+                took: reloaded.took,
+            },
             Err(ReloadError::NotRunning { .. }) => ReloadResult::NotRunning,
             Err(error) => ReloadResult::Failed(chain(&error)),
         }
+    }
+
+    /// Says to a new worker what it has to know first, before anything else can wait in between.
+    async fn restore(&self, steps: Option<Vec<Step>>) -> Option<Box<Observation>> {
+        let tell = Tell { steps: steps?, look: Look::All, read_files: true, begun: None };
+        Some(Box::new(self.tell(&tell).await.ok()?.observation))
     }
 
     /// HAProxy's words, with the template's name before those about its output.

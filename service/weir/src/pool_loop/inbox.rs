@@ -27,17 +27,31 @@ impl PoolLoop {
         let (before, now) = (self.seen.pid, seen.pid);
         let known = self.seen.state.is_some();
         self.seen = seen;
+        self.see_worker();
         if known && before != now && self.in_flight.is_none() {
             self.record(Record::ProcessChanged { haproxy: self.name.clone(), pid: now });
         }
         self.read_at_start();
     }
 
+    /// Another process, or servers that are not as they were: somebody else did something.
+    fn see_worker(&mut self) {
+        if !self.live.is_on || self.in_flight.is_some() {
+            return;
+        }
+        if self.seen.process() == self.live.process() {
+            self.live.compare(&self.seen.sample);
+        } else {
+            self.live.doubt();
+        }
+    }
+
     /// A process that started after the files were swapped has read them: no reload is due. (Both times are known to
-    /// the second only; in doubt it is reloaded.)
+    /// the second only, and before HAProxy 2.5 the start is computed and may be off by one; in doubt it is reloaded.)
     pub(super) fn read_at_start(&mut self) {
+        let doubt = if self.seen.tells_start { 0 } else { 2 };
         if let (Some(swapped), Some(started)) = (self.reload.swapped, self.seen.started)
-            && started > swapped + 2
+            && started > swapped + doubt
             && self.in_flight.is_none()
         {
             self.reloaded();

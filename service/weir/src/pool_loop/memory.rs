@@ -1,6 +1,6 @@
 //! What a pool loop keeps over restarts, in its state directory.
 //!
-//! `memory.json` holds the last good sources and what the guard keeps; `catalogue.json` the answers that what is in
+//! `memory.json` holds the last good sources and what the guard keeps; `begun.json` what was begun at HAProxy without a reload; `catalogue.json` the answers that what is in
 //! force was rendered from; `reload-pending` stands there from before files are swapped until HAProxy runs them. All
 //! are small, written whole and renamed into place. A file that cannot be read is reported and taken as absent:
 //! weir then starts as on its first day, and the files of HAProxy stay as they are.
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 use weir_pools::guard::Guard;
 use weir_pools::{Answer, Catalogue, Query};
+
+use super::live::Begun;
 
 /// What a pool loop remembers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -59,6 +61,16 @@ impl StateDir {
     pub(crate) fn remember_catalogue(&self, catalogue: &Catalogue) -> std::io::Result<()> {
         let answers: Vec<(&Query, &Answer)> = catalogue.iter().collect();
         self.write("catalogue.json", &answers)
+    }
+
+    /// What was begun at HAProxy when weir ended.
+    pub(crate) fn begun(&self) -> Begun {
+        self.read("begun.json").unwrap_or_default()
+    }
+
+    /// Notes what is about to be begun at HAProxy.
+    pub(crate) fn begin(&self, begun: &Begun) -> std::io::Result<()> {
+        self.write("begun.json", begun)
     }
 
     /// Notes that files are about to be swapped at this time (seconds since the epoch).

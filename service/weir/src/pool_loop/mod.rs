@@ -6,33 +6,46 @@
 
 mod apply;
 mod backoff;
+mod causes;
+mod course;
 mod culprits;
 mod inbox;
+mod live;
 mod memory;
 mod note;
+mod observation;
 mod outcome;
 mod output;
 mod report;
 mod runner;
 mod servers;
+mod tell;
+mod told;
 mod turn;
 mod wanted;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use weir_pools::guard::{Guard, Pools};
+use weir_pools::plan::Step;
 use weir_pools::{Catalogue, Query};
+use weir_scaling::{BackendSample, Process};
 
 pub(crate) use apply::{File, Hands};
+pub(crate) use live::Begun;
+use live::Live;
 pub(crate) use memory::{Memory, StateDir};
+use observation::Observation;
 pub(crate) use output::Output;
 pub(crate) use report::Report;
 pub(crate) use runner::{Handle, Inbox, spawn};
 pub(crate) use servers::pools_of;
+use tell::{Answer, Tell};
 use wanted::Renderer;
 
 use crate::config::{Environment, Haproxy};
@@ -64,6 +77,8 @@ pub(crate) enum Event {
     Seen(Seen),
     /// The effect in flight ended.
     Done(Done),
+    /// The files that followed commands were written, or not.
+    Followed(Done),
     /// Nomad wants none of the instances that these pools keep.
     Zero(BTreeSet<String>),
     /// A person asks for a reload.
@@ -81,12 +96,19 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     /// Write, validate, swap, and reload where HAProxy runs.
     Apply(Change),
-    /// Reload HAProxy with the files as they are.
+    /// Write and validate: HAProxy runs it already.
+    Follow(Change),
+    /// Say something to HAProxy, and look at it.
+    Tell(Tell),
+    /// Reload HAProxy with the files as they are; then say this to the new worker, where it is told anything.
     Reload {
         reason: String,
+        restore: Option<Vec<Step>>,
     },
     /// Keep over restarts.
     Remember(Memory),
+    /// Keep over restarts what was begun at HAProxy.
+    RememberBegun(Begun),
     /// Keep the catalogue in force over restarts.
     RememberCatalogue(Arc<Catalogue>),
     /// HAProxy runs the files as they are: no reload is pending.
@@ -100,6 +122,8 @@ pub(crate) struct Change {
     /// Maps and lists first, configuration last: index of the output and its text.
     pub(crate) files: Vec<(usize, Arc<str>)>,
     pub(crate) reason: String,
+    /// What to say to the new worker first, where it is told anything.
+    pub(crate) restore: Option<Vec<Step>>,
 }
 
 /// How the effect in flight ended.
@@ -120,6 +144,10 @@ pub(crate) enum DoneResult {
     Swapped(ReloadResult),
     /// No file was to be swapped.
     Reloaded(ReloadResult),
+    /// The files are swapped, and HAProxy runs them already.
+    Followed,
+    /// What HAProxy said, or why it did not.
+    Told(Result<Answer, String>),
 }
 
 /// How a reload went.
@@ -128,6 +156,8 @@ pub(crate) enum ReloadResult {
     Ok {
         pid: Option<u32>,
         took: Duration,
+        /// The new worker, where it was told something.
+        observation: Option<Box<Observation>>,
     },
     Failed(String),
     /// HAProxy does not run: it reads the files when it starts.
@@ -143,12 +173,22 @@ pub(crate) struct Seen {
     pub(crate) pid: Option<u32>,
     /// When the process started, seconds since the epoch.
     pub(crate) started: Option<u64>,
+    /// HAProxy prints its start itself: from 2.5 on.
+    pub(crate) tells_start: bool,
     pub(crate) uptime: Duration,
     pub(crate) version: Option<String>,
     /// Whether it is older than 3.0 and loses stick tables when reloaded young.
     pub(crate) forgets_young: bool,
     pub(crate) old_workers: Option<usize>,
     pub(crate) servers: report::SeenServers,
+    /// The same as HAProxy's statistics have it.
+    pub(crate) sample: Arc<[BackendSample]>,
+}
+
+impl Seen {
+    fn process(&self) -> Option<Process> {
+        Some(Process { pid: self.pid?, started: self.started? })
+    }
 }
 
 /// One HAProxy with its templates.
@@ -163,8 +203,6 @@ pub(crate) struct PoolLoop {
     guard: Guard,
     catalogue: Arc<Catalogue>,
     last_good: Arc<Catalogue>,
-    /// The catalogue that the change in flight was rendered from.
-    offered: Arc<Catalogue>,
     reads: BTreeSet<Query>,
     left_out: BTreeSet<LeftOut>,
     /// Those that HAProxy refuses, and until when.
@@ -176,7 +214,14 @@ pub(crate) struct PoolLoop {
     /// Pools of which Nomad wants no instance.
     zero: BTreeSet<String>,
     seen: Seen,
+    live: Live,
+    /// Leaving instances to which no connection can be made.
+    unreachable: BTreeSet<SocketAddr>,
     in_flight: Option<InFlight>,
+    /// The files that are being written behind HAProxy.
+    following: Option<InFlight>,
+    /// They follow again not before this.
+    follow_after: Option<Instant>,
     reload: PendingReload,
     refused: Option<RefusedTexts>,
     write: Backoff,
@@ -200,10 +245,21 @@ pub(crate) struct PoolLoop {
 #[derive(Debug)]
 struct InFlight {
     change: Option<Change>,
+    tell: Option<Tell>,
     pools: Vec<(usize, Arc<Pools>)>,
     /// Outputs whose source in this change is an edit.
     edits: BTreeSet<usize>,
+    /// The catalogue that the change was rendered from.
+    offered: Arc<Catalogue>,
+    reason: String,
     since: Instant,
+}
+
+impl InFlight {
+    fn since(since: Instant) -> Self {
+        let (reason, offered) = (String::new(), Arc::default());
+        Self { change: None, tell: None, pools: Vec::new(), edits: BTreeSet::new(), offered, reason, since }
+    }
 }
 
 /// A reload that is due.
@@ -252,7 +308,6 @@ impl PoolLoop {
             renderer: Renderer::default(),
             guard: memory.guard,
             catalogue: Arc::default(),
-            offered: Arc::default(),
             reads: BTreeSet::new(),
             left_out: BTreeSet::new(),
             banned: Vec::new(),
@@ -260,7 +315,11 @@ impl PoolLoop {
             confirmed: BTreeSet::new(),
             zero: BTreeSet::new(),
             seen: Seen::default(),
+            live: Live::new(Begun::default()),
+            unreachable: BTreeSet::new(),
             in_flight: None,
+            following: None,
+            follow_after: None,
             refused: None,
             write: Backoff::write(),
             write_after: None,
@@ -277,6 +336,13 @@ impl PoolLoop {
         }
     }
 
+    /// The same loop, which tells HAProxy what changes where that is possible. `begun`: what an earlier weir left.
+    pub(crate) fn with_commands(mut self, begun: Begun) -> Self {
+        self.live = Live::new(begun);
+        self.live.is_on = self.haproxy.as_ref().is_some_and(|haproxy| haproxy.stats_socket.is_some());
+        self
+    }
+
     /// Takes one event in and says what to do.
     pub(crate) fn handle(&mut self, now: Instant, event: Event) -> Vec<Effect> {
         self.looked = now;
@@ -285,6 +351,7 @@ impl PoolLoop {
             Event::Source { index, text } => self.source(index, text),
             Event::Seen(seen) => self.see(seen),
             Event::Done(done) => self.done(now, done),
+            Event::Followed(done) => self.followed(now, done),
             Event::Zero(backends) => self.zero = backends,
             Event::Reload(reply) => self.ask_reload(reply),
             Event::ConfirmEmpty(backend, reply) => self.confirm_empty(backend, reply),
@@ -305,13 +372,21 @@ impl PoolLoop {
         let refused = self.refused.as_ref().map(|refused| refused.again);
         let reload = self.reload.reason.as_ref().and(self.reload.after);
         let banned = self.banned.iter().map(|(_, until)| *until);
-        let times = edits.chain(banned).chain(held).chain(refused).chain(reload).chain(self.write_after);
+        let live = self.live.next_look();
+        let follow = self.follow_after.filter(|_| self.is_behind());
+        let times = edits.chain(banned).chain(held).chain(refused).chain(reload);
+        let times = times.chain(self.write_after).chain(live).chain(follow);
         times.filter(|time| *time > self.looked).min()
     }
 
     /// Whether nothing is in flight.
     pub(crate) fn is_idle(&self) -> bool {
-        self.in_flight.is_none()
+        self.in_flight.is_none() && self.following.is_none()
+    }
+
+    /// Whether HAProxy runs what no file says yet.
+    fn is_behind(&self) -> bool {
+        self.outputs.iter().any(|output| output.running.is_some() && output.running != output.in_force)
     }
 
     /// What Consul must be asked.

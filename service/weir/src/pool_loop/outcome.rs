@@ -16,6 +16,7 @@ impl PoolLoop {
         let Some(flight) = self.in_flight.take() else { return };
         let took = flight.since.elapsed().max(done.took);
         match done.result {
+            DoneResult::Told(result) => self.told(now, flight, result, took),
             DoneResult::Refused { problem, lines } => self.refused(now, flight, problem, &lines, took),
             DoneResult::Failed(problem) => self.failed(now, &flight, problem, took),
             DoneResult::Swapped(reload) => self.swapped(now, flight, reload, took),
@@ -23,7 +24,35 @@ impl PoolLoop {
                 let reason = self.reload.reason.clone().unwrap_or_default();
                 self.after_reload(now, reload, &reason);
             }
+            // Files follow in a flight of their own.
+            DoneResult::Followed => {}
         }
+    }
+
+    /// The files that followed commands were written, or not.
+    pub(super) fn followed(&mut self, now: Instant, done: Done) {
+        let Some(flight) = self.following.take() else { return };
+        match done.result {
+            DoneResult::Refused { problem, lines } => self.refused(now, flight, problem, &lines, done.took),
+            DoneResult::Failed(problem) => self.failed(now, &flight, problem, done.took),
+            DoneResult::Followed => self.wrote(flight),
+            DoneResult::Swapped(_) | DoneResult::Reloaded(_) | DoneResult::Told(_) => {}
+        }
+    }
+
+    /// The files say what HAProxy runs.
+    fn wrote(&mut self, flight: InFlight) {
+        let Some(change) = flight.change else { return };
+        self.write.reset();
+        for (index, text) in change.files {
+            let sections = self.outputs[index].sections(&text);
+            self.live.wrote(index, sections);
+            self.outputs[index].in_force = Some(text);
+        }
+        if !flight.edits.is_empty() || self.outputs.iter().any(|output| output.good.is_none()) {
+            self.accept_edits(&flight.edits);
+        }
+        self.effects.push(Effect::RememberCatalogue(flight.offered));
     }
 
     fn refused(
@@ -80,6 +109,7 @@ impl PoolLoop {
             .map(|(index, _)| self.outputs[*index].config.destination.display().to_string())
             .collect();
         for (index, text) in change.files {
+            self.outputs[index].running = Some(text.clone());
             self.outputs[index].in_force = Some(text);
         }
         for (index, pools) in flight.pools {
@@ -94,7 +124,7 @@ impl PoolLoop {
             }
             _ => self.accept_edits(&flight.edits),
         }
-        self.last_good = self.offered.clone();
+        self.last_good = flight.offered;
         self.effects.push(Effect::RememberCatalogue(self.last_good.clone()));
         self.forget_confirmed();
         let result = self.after_reload(now, reload, &change.reason);
@@ -105,6 +135,7 @@ impl PoolLoop {
             reason: change.reason,
             files,
             result,
+            commands: Vec::new(),
             took_ms,
         });
     }
@@ -132,7 +163,8 @@ impl PoolLoop {
 
     pub(super) fn after_reload(&mut self, now: Instant, reload: ReloadResult, reason: &str) -> ChangeResult {
         match reload {
-            ReloadResult::Ok { pid, took } => {
+            ReloadResult::Ok { pid, took, observation } => {
+                self.see_new_worker(now, observation);
                 self.reloads += 1;
                 self.last_reload = Some(report::last_reload(took, None));
                 let took_ms = report::millis(took);
@@ -156,6 +188,7 @@ impl PoolLoop {
             ReloadResult::NotRunning => {
                 self.reload.reason = Some(reason.to_owned());
                 self.reload.swapped = Some(report::seconds_now());
+                self.live.doubt();
                 // Until it is seen again.
                 self.seen.state = Some(HaproxyState::NotRunning);
                 self.answer(&Err("HAProxy does not run; it will read the files when it starts".into()));

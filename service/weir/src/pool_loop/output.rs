@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use haproxy_cfg::Sections;
 use weir_pools::guard::Pools;
 use weir_pools::places::OutputKind;
 use weir_template::Template;
@@ -24,7 +25,11 @@ pub(crate) struct Output {
     pub(crate) edit: Option<Edit>,
     /// The text at the destination, as weir last saw or wrote it.
     pub(crate) in_force: Option<Arc<str>>,
-    /// The backends in that text, with their servers.
+    /// The text that HAProxy runs; the file follows it.
+    pub(crate) running: Option<Arc<str>>,
+    /// A text that was read, and how.
+    sections: Option<(Arc<str>, Sections)>,
+    /// The backends in force, with their servers.
     pub(crate) pools: Arc<Pools>,
     /// What the last turn said of it.
     pub(crate) note: Note,
@@ -66,7 +71,21 @@ pub(crate) enum Note {
 impl Output {
     pub(crate) fn new(config: config::Template, kind: OutputKind) -> Self {
         let note = Note::Waiting(Vec::new());
-        Self { config, kind, good: None, edit: None, in_force: None, pools: Arc::default(), note }
+        let (good, edit, in_force, running, sections) = (None, None, None, None, None);
+        Self { config, kind, good, edit, in_force, running, sections, pools: Arc::default(), note }
+    }
+
+    /// The sections of a text of this output. What the last text had in common with it is not read again.
+    pub(crate) fn sections(&mut self, text: &Arc<str>) -> Sections {
+        match &self.sections {
+            Some((known, sections)) if Arc::ptr_eq(known, text) => sections.clone(),
+            before => {
+                let before = before.as_ref().map(|(_, sections)| sections.clone()).unwrap_or_default();
+                let sections = before.parse_again(text);
+                self.sections = Some((text.clone(), sections.clone()));
+                sections
+            }
+        }
     }
 
     /// The source that the next turn renders: an edit that may be tried, else the last good one.

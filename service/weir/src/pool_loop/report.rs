@@ -129,6 +129,7 @@ pub(crate) fn last_reload(took: Duration, error: Option<String>) -> LastReload {
 pub(crate) fn word(result: ChangeResult) -> &'static str {
     match result {
         ChangeResult::Reloaded => "reloaded",
+        ChangeResult::Commands => "commands",
         ChangeResult::Written => "written",
         ChangeResult::ReloadPending => "reload_pending",
     }

@@ -115,10 +115,15 @@ impl Runner {
     fn carry_out(&self, effect: Effect) {
         match effect {
             Effect::Apply(change) => self.in_flight(self.hands.clone().apply(change)),
-            Effect::Reload { reason } => {
-                tracing::debug!("reloading: {reason}");
-                self.in_flight(self.hands.clone().reload());
+            Effect::Follow(change) => {
+                self.bring_back(self.hands.clone().follow(change), Event::Followed);
             }
+            Effect::Tell(tell) => self.in_flight(self.hands.clone().say(tell)),
+            Effect::Reload { reason, restore } => {
+                tracing::debug!("reloading: {reason}");
+                self.in_flight(self.hands.clone().reload(restore));
+            }
+            Effect::RememberBegun(begun) => self.hands.begin(&begun),
             Effect::Remember(memory) => self.hands.remember(&memory),
             Effect::RememberCatalogue(catalogue) => drop(self.catalogues.send_replace(Some(catalogue))),
             Effect::ReloadDone => self.hands.reload_done(),
@@ -127,11 +132,19 @@ impl Runner {
     }
 
     fn in_flight(&self, work: impl Future<Output = super::Done> + Send + 'static) {
+        self.bring_back(work, Event::Done);
+    }
+
+    fn bring_back(
+        &self,
+        work: impl Future<Output = super::Done> + Send + 'static,
+        event: fn(super::Done) -> Event,
+    ) {
         let outcomes = self.outcomes.clone();
         tokio::spawn(async move {
             let done = work.await;
             // The loop is gone only when the daemon's grace is over.
-            let _ = outcomes.send(Event::Done(done)).await;
+            let _ = outcomes.send(event(done)).await;
         });
     }
 }

@@ -71,6 +71,9 @@ fn haproxy() -> Haproxy {
         working_directory: None,
         max_old_workers: 8,
         reload_wait: Duration::from_secs(10),
+        drain_timeout: Duration::from_mins(5),
+        first_check_timeout: Duration::from_secs(30),
+        verify_interval: Duration::from_secs(10),
         allow_empty: Vec::new(),
     }
 }
@@ -153,6 +156,8 @@ impl World {
                 self.last_good = Catalogue::clone(&catalogue);
                 None
             }
+            // HAProxy is told nothing here.
+            Effect::Follow(_) | Effect::Tell(_) | Effect::RememberBegun(_) => None,
             Effect::ReloadDone => {
                 self.memory.reload_pending = None;
                 None
@@ -191,7 +196,7 @@ impl World {
         }
         self.pid += 1;
         self.runs.clone_from(&self.file);
-        ReloadResult::Ok { pid: Some(self.pid), took: Duration::from_millis(50) }
+        ReloadResult::Ok { pid: Some(self.pid), took: Duration::from_millis(50), observation: None }
     }
 
     fn see(&mut self) {

@@ -10,14 +10,14 @@ use weir_pools::places::OutputKind;
 
 use super::output::{Note, Output};
 use super::wanted::{Choice, Inputs, Outcome, Wanted};
-use super::{Change, Effect, InFlight, PoolLoop, TEACHING, servers};
+use super::{Effect, InFlight, PoolLoop, TEACHING, servers};
 use crate::journal::Record;
 use crate::status::HaproxyState;
 
 impl PoolLoop {
     /// Begins the next step, if one is due and nothing is in flight.
     pub(super) fn next_step(&mut self, now: Instant) {
-        if self.in_flight.is_some() || self.stopping {
+        if self.in_flight.is_some() || (self.stopping && !self.is_behind()) {
             return;
         }
         for output in &mut self.outputs {
@@ -38,19 +38,7 @@ impl PoolLoop {
         }
         self.held_back = None;
         let files = self.news(&wanted);
-        if files.is_empty() {
-            self.refused = None;
-            self.changed_at = None;
-            self.held_since = None;
-            return self.reload_if_due(now);
-        }
-        self.changed_at.get_or_insert(now);
-        if self.may_write(now, &files) {
-            self.apply(now, files, wanted);
-        } else {
-            // What is on the disk may still wait for its reload.
-            self.reload_if_due(now);
-        }
+        self.go(now, files, wanted);
     }
 
     /// What is wanted. An edit that cannot be rendered, or not yet, leaves the last good source in use meanwhile.
@@ -218,17 +206,23 @@ impl PoolLoop {
         now >= since + haproxy.reload_wait
     }
 
-    pub(super) fn apply(&mut self, now: Instant, files: Vec<(usize, Arc<str>)>, wanted: Wanted) {
-        let reason = self.reason(&files, &wanted);
-        let edits =
-            files.iter().map(|(index, _)| *index).filter(|index| self.outputs[*index].uses_edit()).collect();
-        let mut outcomes: Vec<Option<Arc<Pools>>> = wanted.outcomes.into_iter().map(pools).collect();
-        let pools = files.iter().filter_map(|(index, _)| Some((*index, outcomes[*index].take()?))).collect();
-        self.offered = wanted.effective;
-        let change = Change { files, reason };
-        self.effects.push(Effect::Apply(change.clone()));
+    pub(super) fn apply(
+        &mut self,
+        now: Instant,
+        files: Vec<(usize, Arc<str>)>,
+        wanted: Wanted,
+        why_reload: Option<String>,
+    ) {
+        if self.stopping {
+            return;
+        }
+        let reason = why_reload.unwrap_or_else(|| self.reason(&files, &wanted));
         let since = self.changed_at.take().unwrap_or(now);
-        self.in_flight = Some(InFlight { change: Some(change), pools, edits, since });
+        let flight = self.flight(since, files, wanted, reason);
+        if let Some(change) = &flight.change {
+            self.effects.push(Effect::Apply(change.clone()));
+        }
+        self.in_flight = Some(flight);
     }
 
     /// Why the files change: servers that come and go, an edited template, or the files themselves.
@@ -258,12 +252,12 @@ impl PoolLoop {
             self.seen.state == Some(HaproxyState::Running) || self.seen.state == Some(HaproxyState::Unknown);
         let waiting = self.reload.after.is_some_and(|after| after > now);
         let Some(reason) = self.reload.reason.clone() else { return };
-        if !running || waiting || !self.reload_may_run(now) {
+        if !running || waiting || self.stopping || self.following.is_some() || !self.reload_may_run(now) {
             return;
         }
-        self.effects.push(Effect::Reload { reason });
-        self.in_flight =
-            Some(InFlight { change: None, pools: Vec::new(), edits: BTreeSet::new(), since: now });
+        let restore = self.live.is_on.then(|| self.live.restore());
+        self.effects.push(Effect::Reload { reason, restore });
+        self.in_flight = Some(InFlight::since(now));
     }
 
     pub(super) fn accept_quietly(&mut self) {
@@ -300,7 +294,7 @@ fn names(backends: &BTreeSet<String>) -> String {
     backends.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn pools(outcome: Outcome) -> Option<Arc<Pools>> {
+pub(super) fn pools(outcome: Outcome) -> Option<Arc<Pools>> {
     match outcome {
         Outcome::Text { pools, .. } => Some(pools),
         Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => None,

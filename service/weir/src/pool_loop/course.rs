@@ -1,0 +1,216 @@
+//! What a turn does about what is wanted: commands, the file behind them, or a reload.
+//!
+//! Commands come first. The file follows at most a second behind, validated, so that a restart of HAProxy gives the same pools.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use haproxy_cfg::Sections;
+use weir_pools::places::OutputKind;
+use weir_pools::plan::Options;
+
+use super::causes::Causes;
+use super::live::{Around, Course};
+use super::output::Note;
+use super::tell::Tell;
+use super::wanted::{Outcome, Wanted};
+use super::{Change, Effect, InFlight, PoolLoop};
+use crate::status::HaproxyState;
+
+/// How often the file follows at most; each time `haproxy -c` runs once.
+const FOLLOWS: Duration = Duration::from_secs(1);
+
+type Files = Vec<(usize, Arc<str>)>;
+
+impl PoolLoop {
+    /// Goes the way that brings `wanted` about.
+    pub(super) fn go(&mut self, now: Instant, files: Files, wanted: Wanted) {
+        match self.course(now, &wanted, &files) {
+            Course::Tell(tell) => self.tell(now, tell, &files, &wanted),
+            Course::Follow => self.follow(now, files, wanted),
+            Course::Reload(reason) => self.reload_for(now, files, wanted, reason),
+            Course::Unavailable => self.put_in_force(now, files, wanted),
+        }
+    }
+
+    fn course(&mut self, now: Instant, wanted: &Wanted, files: &Files) -> Course {
+        if !self.live.is_on || self.seen.state != Some(HaproxyState::Running) {
+            return Course::Unavailable;
+        }
+        let course = self.look_or_plan(now, wanted, false);
+        let course = match course {
+            Course::Follow => self.other_files(files).map_or(Course::Follow, Course::Reload),
+            other => other,
+        };
+        match course {
+            // What a person set just before is to outlive it.
+            Course::Reload(reason) => match self.live.due_look(now, true) {
+                Ok(Some(look)) => Course::Tell(self.live.look(look)),
+                _ => Course::Reload(reason),
+            },
+            other => other,
+        }
+    }
+
+    fn look_or_plan(&mut self, now: Instant, wanted: &Wanted, is_reload_near: bool) -> Course {
+        match self.live.due_look(now, is_reload_near) {
+            Err(()) => return Course::Unavailable,
+            Ok(Some(look)) => return Course::Tell(self.live.look(look)),
+            Ok(None) => {}
+        }
+        let sections = self.sections(wanted);
+        let causes = Causes::new(&self.catalogue, &self.unreachable);
+        let around = Around {
+            options: &self.plan_options(),
+            cause: &|address| causes.of(address),
+            now: SystemTime::now(),
+        };
+        self.live.plan(now, &sections, &around)
+    }
+
+    fn plan_options(&self) -> Options {
+        let haproxy = self.haproxy.as_ref();
+        haproxy.map_or_else(Options::default, |haproxy| Options {
+            drain_timeout: haproxy.drain_timeout,
+            first_check_timeout: haproxy.first_check_timeout,
+        })
+    }
+
+    /// The configurations that are wanted, read.
+    fn sections(&mut self, wanted: &Wanted) -> Vec<(usize, Sections)> {
+        let mut sections = Vec::new();
+        for (index, outcome) in wanted.outcomes.iter().enumerate() {
+            let output = &mut self.outputs[index];
+            if let (Outcome::Text { text, .. }, OutputKind::Haproxy) = (outcome, output.kind) {
+                sections.push((index, output.sections(text)));
+            }
+        }
+        sections
+    }
+
+    /// Why files beside the configuration need a reload.
+    fn other_files(&self, files: &Files) -> Option<String> {
+        let other = files.iter().find(|(index, _)| self.outputs[*index].kind != OutputKind::Haproxy);
+        other.map(|(index, _)| format!("{} changed", self.outputs[*index].config.destination.display()))
+    }
+
+    fn tell(&mut self, now: Instant, tell: Tell, files: &Files, wanted: &Wanted) {
+        let is_news = self.is_news(wanted);
+        if is_news {
+            self.changed_at.get_or_insert(now);
+        }
+        let reason = match tell.steps.first() {
+            Some(_) if is_news => self.reason(files, wanted),
+            Some(step) => step.why.clone(),
+            None => String::new(),
+        };
+        let since = self.changed_at.unwrap_or(now);
+        self.send(tell, reason, since);
+    }
+
+    /// Puts something to say to HAProxy in flight.
+    pub(super) fn send(&mut self, tell: Tell, reason: String, since: Instant) {
+        self.effects.push(Effect::Tell(tell.clone()));
+        self.in_flight = Some(InFlight { reason, tell: Some(tell), ..InFlight::since(since) });
+    }
+
+    /// Whether HAProxy does not run all that is wanted.
+    fn is_news(&self, wanted: &Wanted) -> bool {
+        wanted.outcomes.iter().zip(&self.outputs).any(|(outcome, output)| match outcome {
+            Outcome::Text { text, .. } => output.running.as_ref() != Some(text),
+            Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => false,
+        })
+    }
+
+    /// HAProxy runs what is wanted; the files may be behind.
+    fn follow(&mut self, now: Instant, files: Files, wanted: Wanted) {
+        self.note_running(&wanted);
+        self.changed_at = None;
+        self.held_since = None;
+        if files.is_empty() {
+            self.refused = None;
+        }
+        self.reload_if_due(now);
+        if files.is_empty() || self.in_flight.is_some() || !self.may_follow(now, &files) {
+            return;
+        }
+        self.follow_after = Some(now + FOLLOWS);
+        let flight = self.flight(now, files, wanted, String::new());
+        if let Some(change) = &flight.change {
+            self.effects.push(Effect::Follow(change.clone()));
+        }
+        self.following = Some(flight);
+    }
+
+    /// Whether the files may be written now.
+    fn may_follow(&mut self, now: Instant, files: &Files) -> bool {
+        let waits = |after: Option<Instant>| after.is_some_and(|after| after > now);
+        let is_refused =
+            self.refused.as_ref().is_some_and(|refused| refused.files == *files && refused.again > now);
+        let is_early = waits(self.follow_after) && !self.stopping;
+        self.following.is_none() && !is_early && !waits(self.write_after) && !is_refused
+    }
+
+    fn note_running(&mut self, wanted: &Wanted) {
+        let mut is_news = false;
+        for (output, outcome) in self.outputs.iter_mut().zip(&wanted.outcomes) {
+            if let (Outcome::Text { text, pools }, OutputKind::Haproxy) = (outcome, output.kind) {
+                is_news |= output.running.as_ref() != Some(text);
+                output.running = Some(text.clone());
+                output.pools = pools.clone();
+                output.note = Note::InForce;
+            }
+        }
+        if is_news {
+            self.last_good = wanted.effective.clone();
+            self.forget_confirmed();
+        }
+    }
+
+    fn reload_for(&mut self, now: Instant, files: Files, wanted: Wanted, reason: String) {
+        self.changed_at.get_or_insert(now);
+        if files.is_empty() {
+            self.reload.reason.get_or_insert(reason);
+            return self.reload_if_due(now);
+        }
+        if self.following.is_none() && self.may_write(now, &files) {
+            self.apply(now, files, wanted, Some(reason));
+        } else {
+            self.reload_if_due(now);
+        }
+    }
+
+    /// The way of an HAProxy that cannot be told: everything is written, validated and reloaded.
+    fn put_in_force(&mut self, now: Instant, files: Files, wanted: Wanted) {
+        if files.is_empty() {
+            self.refused = None;
+            self.changed_at = None;
+            self.held_since = None;
+            return self.reload_if_due(now);
+        }
+        self.changed_at.get_or_insert(now);
+        if self.following.is_none() && self.may_write(now, &files) {
+            self.apply(now, files, wanted, None);
+        } else {
+            // What is on the disk may still wait for its reload.
+            self.reload_if_due(now);
+        }
+    }
+
+    /// A change of these files, as it is in flight.
+    pub(super) fn flight(
+        &mut self,
+        since: Instant,
+        files: Files,
+        wanted: Wanted,
+        reason: String,
+    ) -> InFlight {
+        let edits =
+            files.iter().map(|(index, _)| *index).filter(|index| self.outputs[*index].uses_edit()).collect();
+        let mut outcomes: Vec<_> = wanted.outcomes.into_iter().map(super::turn::pools).collect();
+        let pools = files.iter().filter_map(|(index, _)| Some((*index, outcomes[*index].take()?))).collect();
+        let restore = self.live.is_on.then(|| self.live.restore());
+        let change = Some(Change { files, reason: reason.clone(), restore });
+        InFlight { change, pools, edits, reason, offered: wanted.effective, ..InFlight::since(since) }
+    }
+}

@@ -1,0 +1,356 @@
+//! The worker in force as the loop knows it, and what to tell it: the way without a reload.
+//!
+//! In: what HAProxy answered, what is wanted. Out: a [`Course`]: commands on their way, a reload with its reason, or nothing but
+//! the file to follow. Pure but for the state it keeps; [`super::tell`] does the talking. What is on the disk is taken for what the
+//! worker runs, with the changes that commands made since: so a restart of weir finds what it left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use haproxy_cfg::Sections;
+use serde::{Deserialize, Serialize};
+use weir_haproxy::Look;
+use weir_pools::plan::{
+    self, Admin, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait, Wishes,
+};
+use weir_scaling::{BackendSample, Process, ServerSample, ServerState};
+
+use super::backoff::Backoff;
+use super::observation::{ConfigFile, Observation};
+use super::tell::{Answer, Tell};
+
+/// A look that is older is taken again before a reload, so that what a person set just before outlives it.
+const FRESH: Duration = Duration::from_millis(200);
+/// A file that was written so much later than the process started was not loaded by it. Both times are known to the second.
+const LATER: Duration = Duration::from_secs(2);
+
+/// What to do about what is wanted.
+#[derive(Debug)]
+pub(super) enum Course {
+    /// Say this to HAProxy.
+    Tell(Tell),
+    /// HAProxy runs what is wanted as far as it can now; the file may follow.
+    Follow,
+    /// Only a reload brings it about.
+    Reload(String),
+    /// HAProxy cannot be told: it does not run, or does not answer.
+    Unavailable,
+}
+
+/// What outlives a restart of weir: the process that was told, and what was begun with it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    pub(crate) process: Option<Process>,
+    pub(crate) memory: plan::Memory,
+}
+
+/// One of the files that the worker runs.
+#[derive(Debug, Clone)]
+struct Loaded {
+    /// The output that is written there, if it is one of weir's.
+    output: Option<usize>,
+    path: PathBuf,
+    sections: Sections,
+    modified: SystemTime,
+}
+
+impl Loaded {
+    fn read(file: ConfigFile) -> Self {
+        let sections = Sections::parse(&file.text);
+        Self { output: file.output, path: file.path, sections, modified: file.modified }
+    }
+}
+
+/// The worker in force.
+#[derive(Debug)]
+pub(super) struct Live {
+    /// Whether HAProxy is told anything at all.
+    pub(super) is_on: bool,
+    /// What it can do; `None` where it has to be looked at first.
+    can: Option<Can>,
+    /// The process, and what was begun with it.
+    begun: Begun,
+    /// It was there before weir, which never saw it: what it loaded may not be what is on the disk now.
+    is_stranger: bool,
+    loaded: Vec<Loaded>,
+    observed: Observed,
+    looked_at: Option<Instant>,
+    /// Pools to be looked at before the next plan.
+    stale: BTreeSet<String>,
+    /// Pools that the next plan has to cover beside those that differ.
+    touched: BTreeSet<String>,
+    /// The next plan covers everything.
+    all: bool,
+    look_again: Option<Instant>,
+    verify_at: Option<Instant>,
+    retry: Backoff,
+    retry_at: Option<Instant>,
+    pub(super) problem: Option<String>,
+    pub(super) waits: Vec<Wait>,
+    pub(super) wishes: Wishes,
+}
+
+/// What a plan needs beside what is known of HAProxy.
+pub(super) struct Around<'a> {
+    pub(super) options: &'a Options,
+    pub(super) cause: &'a dyn Fn(SocketAddr) -> Cause,
+    pub(super) now: SystemTime,
+}
+
+impl Live {
+    pub(super) fn new(begun: Begun) -> Self {
+        Self {
+            is_on: false,
+            can: None,
+            begun,
+            is_stranger: true,
+            loaded: Vec::new(),
+            observed: Observed::default(),
+            looked_at: None,
+            stale: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            all: true,
+            look_again: None,
+            verify_at: None,
+            retry: Backoff::reload(),
+            retry_at: None,
+            problem: None,
+            waits: Vec::new(),
+            wishes: Wishes::default(),
+        }
+    }
+
+    /// The process that is told.
+    pub(super) fn process(&self) -> Option<Process> {
+        self.begun.process
+    }
+
+    /// What is to be kept on the disk.
+    pub(super) fn begun(&self) -> &Begun {
+        &self.begun
+    }
+
+    /// Looks at HAProxy before anything else: it may be another process, or have been touched.
+    pub(super) fn doubt(&mut self) {
+        self.can = None;
+    }
+
+    /// The look at HAProxy that is due, if any. `Err` where it failed lately and is tried again later.
+    pub(super) fn due_look(&mut self, now: Instant, is_reload_near: bool) -> Result<Option<Look>, ()> {
+        if self.can.is_none() {
+            let waits = self.retry_at.is_some_and(|at| at > now);
+            return if waits { Err(()) } else { Ok(Some(Look::All)) };
+        }
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let is_old = is_reload_near && self.looked_at.is_some_and(|at| now.duration_since(at) > FRESH);
+        if is_due(self.verify_at) || is_old {
+            self.all = true;
+            return Ok(Some(Look::All));
+        }
+        if is_due(self.look_again) {
+            self.look_again = None;
+            self.stale.extend(self.waits.iter().map(|wait| wait.backend.clone()));
+        }
+        let stale = std::mem::take(&mut self.stale);
+        Ok((!stale.is_empty()).then_some(Look::Backends(stale)))
+    }
+
+    /// What to tell a HAProxy that has to be looked at.
+    pub(super) fn look(&self, look: Look) -> Tell {
+        Tell { steps: Vec::new(), look, read_files: self.can.is_none(), begun: None }
+    }
+
+    /// Plans from what is known to `wanted`, the texts of weir's outputs.
+    pub(super) fn plan(&mut self, now: Instant, wanted: &[(usize, Sections)], around: &Around<'_>) -> Course {
+        let Some(can) = self.can else { return Course::Unavailable };
+        if let Some(reason) = self.uncertain() {
+            return Course::Reload(reason);
+        }
+        let plan = self.ask(can, wanted, around);
+        self.take(now, plan)
+    }
+
+    fn ask(&self, can: Can, wanted: &[(usize, Sections)], around: &Around<'_>) -> Plan {
+        let loaded: Vec<Sections> = self.loaded.iter().map(|file| file.sections.clone()).collect();
+        let text = |output: usize| wanted.iter().find(|(index, _)| *index == output);
+        let mut files: Vec<Sections> = self
+            .loaded
+            .iter()
+            .map(|file| file.output.and_then(text).map_or(&file.sections, |(_, sections)| sections).clone())
+            .collect();
+        let is_loaded = |output: usize| self.loaded.iter().any(|file| file.output == Some(output));
+        let new = wanted.iter().filter(|(output, _)| !is_loaded(*output));
+        files.extend(new.map(|(_, sections)| sections.clone()));
+        let Around { options, cause, now } = *around;
+        let (observed, memory, wishes) = (&self.observed, &self.begun.memory, &self.wishes);
+        let situation =
+            Situation { loaded: &loaded, wanted: &files, observed, memory, can, options, cause, wishes, now };
+        if self.all { plan::plan(&situation) } else { plan::plan_touched(&situation, &self.touched) }
+    }
+
+    fn take(&mut self, now: Instant, plan: Plan) -> Course {
+        self.begun.memory = plan.memory;
+        if let Some(reason) = plan.reload {
+            return Course::Reload(reason.to_string());
+        }
+        self.waits = plan.waits;
+        self.look_again = plan.look_again.map(|after| now + after);
+        self.all = false;
+        if plan.steps.is_empty() {
+            self.touched.clear();
+            return Course::Follow;
+        }
+        let backends = plan.steps.iter().filter_map(|step| step.backend()).map(str::to_owned).collect();
+        let begun = Some(self.begun.clone());
+        Course::Tell(Tell { steps: plan.steps, look: Look::Backends(backends), read_files: false, begun })
+    }
+
+    /// Takes up what HAProxy answered. Returns what to tell it at once, where it is another process than the one before.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        tell: &Tell,
+        answer: Answer,
+        verify: Duration,
+    ) -> Option<Tell> {
+        let Answer { replies, observation } = answer;
+        (self.problem, self.retry_at) = (None, None);
+        self.retry.reset();
+        if self.can.is_some() && self.begun.process != Some(observation.process) {
+            self.can = None;
+            return None;
+        }
+        if self.begun.process == Some(observation.process) {
+            self.is_stranger = false;
+            let refused =
+                tell.steps.iter().zip(&replies).filter(|(step, reply)| !step.expects.accepts(reply));
+            for (step, reply) in refused {
+                self.begun.memory.refuse(&step.command, reply);
+            }
+            self.observe(now, observation, verify);
+            return None;
+        }
+        self.another_worker(now, observation, verify)
+    }
+
+    fn another_worker(&mut self, now: Instant, observation: Observation, verify: Duration) -> Option<Tell> {
+        let (steps, is_stranger) = (self.restore(), self.is_stranger);
+        self.started(now, observation, verify);
+        self.is_stranger = is_stranger;
+        let tell = Tell { steps, look: Look::All, read_files: false, begun: None };
+        (!tell.steps.is_empty()).then_some(tell)
+    }
+
+    /// A worker that just started answered.
+    pub(super) fn started(&mut self, now: Instant, observation: Observation, verify: Duration) {
+        self.begun.memory.reloaded();
+        self.begun.process = Some(observation.process);
+        self.is_stranger = false;
+        self.loaded.clear();
+        self.observe(now, observation, verify);
+    }
+
+    /// What to tell a worker that is about to start.
+    pub(super) fn restore(&self) -> Vec<plan::Step> {
+        plan::restore(&self.begun.memory, &self.observed, &self.wishes)
+    }
+
+    fn observe(&mut self, now: Instant, observation: Observation, verify: Duration) {
+        let Observation { can, look, observed, files, .. } = observation;
+        self.can = Some(can);
+        if let Some(files) = files.filter(|_| self.loaded.is_empty()) {
+            self.loaded = files.into_iter().map(Loaded::read).collect();
+            self.all = true;
+        }
+        match look {
+            Look::All => {
+                self.observed = observed;
+                (self.looked_at, self.verify_at) = (Some(now), Some(now + verify));
+                self.all = true;
+            }
+            Look::Backends(names) => self.observe_some(names, observed),
+        }
+    }
+
+    fn observe_some(&mut self, names: BTreeSet<String>, mut observed: Observed) {
+        for name in names {
+            match observed.pools.remove(&name) {
+                Some(servers) => drop(self.observed.pools.insert(name.clone(), servers)),
+                None => drop(self.observed.pools.remove(&name)),
+            }
+            self.touched.insert(name);
+        }
+    }
+
+    /// No answer came.
+    pub(super) fn unanswered(&mut self, now: Instant, problem: String) {
+        self.can = None;
+        self.retry_at = Some(now + self.retry.next());
+        self.problem = Some(problem);
+    }
+
+    /// An output was written.
+    pub(super) fn wrote(&mut self, output: usize, sections: Sections) {
+        if let Some(file) = self.loaded.iter_mut().find(|file| file.output == Some(output)) {
+            file.sections = sections;
+        }
+    }
+
+    /// Why it is not known what the worker runs, if so.
+    fn uncertain(&self) -> Option<String> {
+        let process = self.begun.process?;
+        if !self.is_stranger {
+            return None;
+        }
+        let started = UNIX_EPOCH + Duration::from_secs(process.started);
+        let is_later = |file: &&Loaded| file.modified > started + LATER;
+        self.loaded.iter().find(is_later).map(|file| {
+            let path = file.path.display();
+            format!("{path} was written after this HAProxy process had started, so what it runs is not known")
+        })
+    }
+
+    /// The pools in which HAProxy was sampled otherwise than it was last looked at.
+    pub(super) fn compare(&mut self, backends: &[BackendSample]) {
+        if self.can.is_none() {
+            return;
+        }
+        let differing =
+            backends.iter().filter(|backend| !agrees(self.observed.pools.get(&backend.name), backend));
+        self.stale.extend(differing.map(|backend| backend.name.clone()));
+    }
+
+    /// When to look again although nothing happens.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        if !self.is_on {
+            return None;
+        }
+        [self.look_again, self.verify_at, self.retry_at].into_iter().flatten().min()
+    }
+}
+
+/// Whether a backend was sampled as it was looked at: the same servers in the same states.
+fn agrees(looked: Option<&BTreeMap<String, ObservedServer>>, sampled: &BackendSample) -> bool {
+    let Some(looked) = looked else { return sampled.servers.is_empty() };
+    let same = |server: &ServerSample| {
+        looked.get(&server.name).is_some_and(|known| shown(known) == as_shown(server.state))
+    };
+    looked.len() == sampled.servers.len() && sampled.servers.iter().all(same)
+}
+
+/// How HAProxy's statistics show a server: that it is down hides a drain, and a weight of 0 looks like one.
+fn shown(server: &ObservedServer) -> ServerState {
+    match server.admin {
+        Admin::Maint => ServerState::Maint,
+        _ if server.is_down => ServerState::Down,
+        Admin::Ready if server.weight > 0 => ServerState::Up,
+        Admin::Ready | Admin::Drain => ServerState::Drain,
+    }
+}
+
+/// Whether a server is checked is not told from its being up.
+fn as_shown(state: ServerState) -> ServerState {
+    if state == ServerState::NoCheck { ServerState::Up } else { state }
+}

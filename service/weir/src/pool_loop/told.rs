@@ -1,0 +1,76 @@
+//! What HAProxy said, and what follows from it.
+
+use std::time::{Duration, Instant};
+
+use weir_pools::plan::Step;
+
+use super::observation::Observation;
+use super::tell::{Answer, Tell};
+use super::{Effect, InFlight, PoolLoop, report};
+use crate::journal::{ChangeResult, Record};
+
+impl PoolLoop {
+    pub(super) fn told(
+        &mut self,
+        now: Instant,
+        flight: InFlight,
+        result: Result<Answer, String>,
+        took: Duration,
+    ) {
+        let Some(tell) = flight.tell else { return };
+        match result {
+            Ok(answer) => self.answered(now, &tell, answer, flight.reason, took),
+            Err(problem) => self.unanswered(now, problem),
+        }
+    }
+
+    fn answered(&mut self, now: Instant, tell: &Tell, answer: Answer, reason: String, took: Duration) {
+        self.note_replies(tell, &answer, reason, took);
+        let (before, verify) = (self.live.begun().clone(), self.verify_interval());
+        let restore = self.live.answered(now, tell, answer, verify);
+        if *self.live.begun() != before {
+            self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
+        }
+        if let Some(restore) = restore {
+            self.send(restore, "HAProxy was reloaded or started".to_owned(), now);
+        }
+    }
+
+    fn note_replies(&mut self, tell: &Tell, answer: &Answer, reason: String, took: Duration) {
+        let is_accepted = |(step, reply): &(&Step, &String)| step.expects.accepts(reply);
+        let (done, refused): (Vec<_>, Vec<_>) = tell.steps.iter().zip(&answer.replies).partition(is_accepted);
+        for (step, reply) in refused.into_iter().filter(|_| tell.begun.is_some()) {
+            let (haproxy, command, reply) =
+                (self.name.clone(), step.command.clone(), reply.trim().to_owned());
+            self.record(Record::CommandRefused { haproxy, command, reply });
+        }
+        if done.is_empty() {
+            return;
+        }
+        let (result, took_ms) = (ChangeResult::Commands, report::millis(took));
+        self.last_change = Some(report::last_change(&reason, took, report::word(result), None));
+        let commands = done.into_iter().map(|(step, _)| step.command.clone()).collect();
+        let (haproxy, files) = (self.name.clone(), Vec::new());
+        self.record(Record::Changed { haproxy, reason, files, result, commands, took_ms });
+    }
+
+    fn unanswered(&mut self, now: Instant, problem: String) {
+        if self.live.problem.as_ref() != Some(&problem) {
+            self.record(Record::NotTold { haproxy: self.name.clone(), error: problem.clone() });
+        }
+        self.live.unanswered(now, problem);
+    }
+
+    /// A reload of ours brought a new worker.
+    pub(super) fn see_new_worker(&mut self, now: Instant, observation: Option<Box<Observation>>) {
+        let Some(observation) = observation else { return self.live.doubt() };
+        let verify = self.verify_interval();
+        self.seen.started = Some(observation.process.started);
+        self.live.started(now, *observation, verify);
+        self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
+    }
+
+    fn verify_interval(&self) -> Duration {
+        self.haproxy.as_ref().map_or(Duration::from_secs(10), |haproxy| haproxy.verify_interval)
+    }
+}
