@@ -76,9 +76,10 @@ async fn start(
 ) -> anyhow::Result<Handle> {
     unit.clean_up();
     let state = unit.state(config)?;
-    let pool_loop = unit.pool_loop(environment.clone(), state.memory(), state.catalogue());
+    let kept = state.answers();
+    let pool_loop = unit.pool_loop(environment.clone(), state.memory(), kept.kept());
     let (catalogue, cancel) = (answers.catalogue.clone(), answers.cancel.clone());
-    let inbox = Inbox { catalogue, cancel, journal: journal.clone() };
+    let inbox = Inbox { catalogue, cancel, journal: journal.clone(), answers: kept };
     let handle = pool_loop::spawn(unit.name.clone(), pool_loop, unit.hands(state, false), inbox);
     for (index, template) in unit.templates.iter().enumerate() {
         let text = sources::read(&template.source);

@@ -191,13 +191,14 @@ impl Shared<'_> {
     fn pool(&self, unit: &Unit) -> anyhow::Result<Handle> {
         unit.clean_up();
         let state = unit.state(self.config)?;
-        let (memory, last_good) = (state.memory(), state.catalogue());
+        let (memory, answers) = (state.memory(), state.answers());
         let pool_loop =
-            unit.pool_loop(self.environment.clone(), memory, last_good).with_commands(state.begun());
+            unit.pool_loop(self.environment.clone(), memory, answers.kept()).with_commands(state.begun());
         let inbox = Inbox {
             catalogue: self.catalogue.clone(),
             cancel: self.parts.cancel.clone(),
             journal: self.journal.clone(),
+            answers,
         };
         Ok(pool_loop::spawn(unit.name.clone(), pool_loop, unit.hands(state, true), inbox))
     }

@@ -55,7 +55,7 @@ impl Unit {
         &self,
         environment: Arc<Environment>,
         memory: Memory,
-        last_good: Catalogue,
+        last_good: Arc<Catalogue>,
     ) -> PoolLoop {
         let output = |template: &Template| {
             let mut output = self.output(template);
@@ -79,7 +79,7 @@ impl Unit {
     /// A loop that takes nothing as in force, so that everything is news to it.
     pub(crate) fn fresh_loop(&self, environment: Arc<Environment>) -> PoolLoop {
         let outputs = self.templates.iter().map(|template| self.output(template)).collect();
-        let (memory, catalogue) = (Memory::default(), Catalogue::default());
+        let (memory, catalogue) = (Memory::default(), Arc::default());
         PoolLoop::new(self.name.clone(), self.haproxy.clone(), outputs, environment, memory, catalogue)
     }
 

@@ -1,7 +1,7 @@
 //! What a pool loop keeps over restarts, in its state directory.
 //!
-//! `memory.json` holds the last good sources and what the guard keeps; `begun.json` what was begun at HAProxy without a reload; `catalogue.json` the answers that what is in
-//! force was rendered from; `reload-pending` stands there from before files are swapped until HAProxy runs them. All
+//! `memory.json` holds the last good sources and what the guard keeps; `begun.json` what was begun at HAProxy without a reload; `catalogue.jsonl` the answers that what is in
+//! force was rendered from ([`super::answers`]); `reload-pending` stands there from before files are swapped until HAProxy runs them. All
 //! are small, written whole and renamed into place. A file that cannot be read is reported and taken as absent:
 //! weir then starts as on its first day, and the files of HAProxy stay as they are.
 
@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use weir_pools::guard::Guard;
-use weir_pools::{Answer, Catalogue, Query};
 
+use super::answers::Answers;
 use super::live::Begun;
 
 /// What a pool loop remembers.
@@ -49,18 +49,13 @@ impl StateDir {
         memory
     }
 
-    pub(crate) fn catalogue(&self) -> Catalogue {
-        let answers: Vec<(Query, Answer)> = self.read("catalogue.json").unwrap_or_default();
-        Catalogue::from_iter(answers)
+    /// The file of the answers in force.
+    pub(crate) fn answers(&self) -> Answers {
+        Answers::open(self.path.join("catalogue.jsonl"))
     }
 
     pub(crate) fn remember(&self, memory: &Memory) -> std::io::Result<()> {
         self.write("memory.json", memory)
-    }
-
-    pub(crate) fn remember_catalogue(&self, catalogue: &Catalogue) -> std::io::Result<()> {
-        let answers: Vec<(&Query, &Answer)> = catalogue.iter().collect();
-        self.write("catalogue.json", &answers)
     }
 
     /// What was begun at HAProxy when weir ended.
@@ -124,13 +119,9 @@ mod tests {
         let sources = BTreeMap::from([(PathBuf::from("/a"), Arc::from("text"))]);
         state.remember(&Memory { sources: sources.clone(), ..Memory::default() }).unwrap();
         state.reload_pending(7).unwrap();
-        let query = Query::Key { path: "a".into(), datacenter: None };
-        let catalogue = Catalogue::from_iter([(query, Answer::Value(Some("1".into())))]);
-        state.remember_catalogue(&catalogue).unwrap();
 
         let again = StateDir::open(dir.path(), "edge").unwrap();
         assert_eq!((again.memory().sources, again.memory().reload_pending), (sources, Some(7)));
-        assert_eq!(again.catalogue(), catalogue);
         again.reload_done().unwrap();
         again.reload_done().unwrap();
         assert_eq!(again.memory().reload_pending, None);

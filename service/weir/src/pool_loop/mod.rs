@@ -4,6 +4,7 @@
 //! from what it knows. The [`runner`] waits and carries effects out, at most one change in flight, and brings each
 //! outcome back as an event. Bad input changes nothing that works: it is recorded, shown, and tried again.
 
+mod answers;
 mod apply;
 mod backoff;
 mod causes;
@@ -36,6 +37,7 @@ use weir_pools::plan::Step;
 use weir_pools::{Catalogue, Query};
 use weir_scaling::{BackendSample, Process};
 
+pub(crate) use answers::Answers;
 pub(crate) use apply::{File, Hands};
 pub(crate) use live::Begun;
 use live::Live;
@@ -287,9 +289,8 @@ impl PoolLoop {
         outputs: Vec<Output>,
         environment: Arc<Environment>,
         memory: Memory,
-        last_good: Catalogue,
+        last_good: Arc<Catalogue>,
     ) -> Self {
-        let last_good = Arc::new(last_good);
         let reason = memory.reload_pending.map(|_| "a reload was pending when weir ended".to_owned());
         let reload =
             PendingReload { reason, swapped: memory.reload_pending, backoff: Backoff::reload(), after: None };

@@ -4,7 +4,7 @@
 //! the newest only.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use weir_pools::{Catalogue, Query};
 
 use super::report::Report;
-use super::{Effect, Event, Hands, PoolLoop};
+use super::{Answers, Effect, Event, Hands, PoolLoop};
 use crate::journal::Journal;
 use crate::publish::replace;
 
@@ -29,6 +29,8 @@ pub(crate) struct Inbox {
     pub(crate) catalogue: watch::Receiver<Arc<Catalogue>>,
     pub(crate) cancel: CancellationToken,
     pub(crate) journal: Journal,
+    /// Where the catalogue in force is kept.
+    pub(crate) answers: Answers,
 }
 
 /// A running loop.
@@ -43,6 +45,7 @@ pub(crate) struct Handle {
 
 /// Starts a loop.
 pub(crate) fn spawn(name: String, pool_loop: PoolLoop, hands: Hands, inbox: Inbox) -> Handle {
+    let Inbox { catalogue, cancel, journal, answers } = inbox;
     let (events, queue) = mpsc::channel(WAITING);
     let (report_sender, report) = watch::channel(pool_loop.report());
     let (reads_sender, reads) = watch::channel(BTreeSet::new());
@@ -51,15 +54,15 @@ pub(crate) fn spawn(name: String, pool_loop: PoolLoop, hands: Hands, inbox: Inbo
     let runner = Runner {
         pool_loop,
         hands: hands.clone(),
-        journal: inbox.journal.clone(),
+        journal,
         outcomes: events.clone(),
         report: report_sender,
         reads: reads_sender,
         catalogues,
     };
-    let writer = tokio::spawn(remember_newest(hands, newest));
+    let writer = tokio::spawn(keep_newest(answers, newest));
     let task = tokio::spawn(async move {
-        runner.run(queue, inbox).await;
+        runner.run(queue, catalogue, cancel).await;
         // The sender is gone with the runner: the writer ends when it has written the newest.
         let _ = writer.await;
     });
@@ -77,18 +80,23 @@ struct Runner {
 }
 
 impl Runner {
-    async fn run(mut self, mut queue: mpsc::Receiver<Event>, mut inbox: Inbox) {
+    async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<Event>,
+        mut catalogue: watch::Receiver<Arc<Catalogue>>,
+        cancel: CancellationToken,
+    ) {
         let mut deadline: Option<Instant> = None;
         loop {
             let event = tokio::select! {
                 biased;
                 event = queue.recv() => event,
-                () = inbox.cancel.cancelled(), if deadline.is_none() => {
+                () = cancel.cancelled(), if deadline.is_none() => {
                     deadline = Some(Instant::now() + GRACE);
                     Some(Event::Stop)
                 }
-                changed = inbox.catalogue.changed(), if deadline.is_none() => {
-                    changed.ok().map(|()| Event::Catalogue(inbox.catalogue.borrow_and_update().clone()))
+                changed = catalogue.changed(), if deadline.is_none() => {
+                    changed.ok().map(|()| Event::Catalogue(catalogue.borrow_and_update().clone()))
                 }
                 () = until(deadline.or(self.pool_loop.next_look())) => Some(Event::Timer),
             };
@@ -149,24 +157,16 @@ impl Runner {
     }
 }
 
-/// Writes the newest catalogue, at most one every second: with thousands of instances it is some megabytes.
-async fn remember_newest(hands: Arc<Hands>, mut newest: watch::Receiver<Option<Arc<Catalogue>>>) {
-    loop {
-        let open = newest.changed().await.is_ok();
-        let catalogue = newest.borrow_and_update().clone();
-        if let Some(catalogue) = catalogue {
-            let hands = hands.clone();
-            let write = move || hands.state.remember_catalogue(&catalogue);
-            if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
-                tracing::error!("the state directory cannot be written, a restart will forget: {error}");
-            }
-        }
-        if !open {
-            return;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            _ = newest.wait_for(Option::is_none) => {}
+/// Keeps the newest catalogue, off the event loop.
+async fn keep_newest(answers: Answers, mut newest: watch::Receiver<Option<Arc<Catalogue>>>) {
+    let answers = Arc::new(Mutex::new(answers));
+    while newest.changed().await.is_ok() {
+        let Some(catalogue) = newest.borrow_and_update().clone() else { continue };
+        let answers = answers.clone();
+        let keep =
+            move || answers.lock().unwrap_or_else(PoisonError::into_inner).keep(&catalogue);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(keep).await {
+            tracing::error!("the state directory cannot be written, a restart will forget: {error}");
         }
     }
 }

@@ -263,7 +263,7 @@ fn fresh(memory: Memory, last_good: Catalogue, file: Option<Arc<str>>) -> PoolLo
     let mut output = Output::new(template(), OutputKind::Haproxy);
     output.pools = file.as_deref().map(pools_of).unwrap_or_default().into();
     output.in_force = file;
-    PoolLoop::new(String::new(), Some(haproxy()), vec![output], Arc::default(), memory, last_good)
+    PoolLoop::new(String::new(), Some(haproxy()), vec![output], Arc::default(), memory, Arc::new(last_good))
 }
 
 fn done(result: DoneResult) -> Event {
