@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use weir_consul::{Health, Reach};
 
+use crate::intents::Known;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::pool_loop::Report;
@@ -21,6 +22,7 @@ pub(crate) struct Views {
     pub(crate) consul: watch::Receiver<Arc<Health>>,
     pub(crate) pools: Vec<watch::Receiver<Report>>,
     pub(crate) scaling: Option<watch::Receiver<ScalingStatus>>,
+    pub(crate) intents: watch::Receiver<Arc<Known>>,
     pub(crate) journal: Journal,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -43,6 +45,8 @@ impl Views {
             templates,
             haproxy,
             scaling: self.scaling.as_ref().map(|scaling| scaling.borrow().clone()),
+            intents: self.intents.borrow().status(),
+            intent_problems: self.intents.borrow().problems.clone(),
         }
     }
 

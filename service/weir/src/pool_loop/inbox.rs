@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use weir_scaling::ServerState;
+
 use super::{PoolLoop, Reply, Seen};
 use crate::journal::Record;
 use crate::status::HaproxyState;
@@ -57,6 +59,21 @@ impl PoolLoop {
         self.reload.reason = Some("asked for".into());
         self.reload.after = None;
         self.refused = None;
+    }
+
+    /// Says whether the server is ready. A running HAProxy is given no commands yet: what a person set by hand stays.
+    pub(super) fn ask_ready(&mut self, backend: &str, server: &str, reply: Reply) {
+        let servers = self.seen.servers.get(backend).into_iter().flatten().map(|(_, seen)| seen);
+        let state = servers.filter(|seen| seen.name == server).map(|seen| seen.state).next();
+        // Who asked may be gone.
+        let _ = reply.send(match state {
+            None => Err(format!("HAProxy shows no server {backend}/{server}")),
+            Some(ServerState::Drain | ServerState::Maint) => Err(format!(
+                "{backend}/{server} was taken out by hand or by the configuration, and this weir does not change a \
+                 running HAProxy; on its stats socket: set server {backend}/{server} state ready"
+            )),
+            Some(_) => Ok("in use".to_owned()),
+        });
     }
 
     pub(super) fn confirm_empty(&mut self, backend: String, reply: Reply) {

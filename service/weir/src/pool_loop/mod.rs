@@ -6,6 +6,7 @@
 
 mod apply;
 mod backoff;
+mod cause;
 mod culprits;
 mod inbox;
 mod memory;
@@ -25,14 +26,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use weir_pools::guard::{Guard, Pools};
+use weir_pools::intents::Intents;
 use weir_pools::{Catalogue, Query};
 
 pub(crate) use apply::{File, Hands};
+pub(crate) use cause::follows;
 pub(crate) use memory::{Memory, StateDir};
 pub(crate) use output::Output;
-pub(crate) use report::Report;
+pub(crate) use report::{Report, SeenServer, SeenServers};
 pub(crate) use runner::{Handle, Inbox, spawn};
-pub(crate) use servers::pools_of;
+pub(crate) use servers::{address_of, pools_of};
 use wanted::Renderer;
 
 use crate::config::{Environment, Haproxy};
@@ -66,10 +69,15 @@ pub(crate) enum Event {
     Done(Done),
     /// Nomad wants none of the instances that these pools keep.
     Zero(BTreeSet<String>),
+    /// These intents are in force, and no others.
+    Intents(Arc<Intents>),
     /// A person asks for a reload.
     Reload(Reply),
     /// A person confirms that a pool may be empty.
     ConfirmEmpty(String, Reply),
+    /// A person wants a server, by its name in HAProxy, to be ready whatever was set by hand. No intent stands
+    /// against it any more.
+    Ready { backend: String, server: String, reply: Reply },
     /// A time came that [`PoolLoop::next_look`] named.
     Timer,
     /// The daemon ends: nothing new is begun.
@@ -148,7 +156,7 @@ pub(crate) struct Seen {
     /// Whether it is older than 3.0 and loses stick tables when reloaded young.
     pub(crate) forgets_young: bool,
     pub(crate) old_workers: Option<usize>,
-    pub(crate) servers: report::SeenServers,
+    pub(crate) servers: SeenServers,
 }
 
 /// One HAProxy with its templates.
@@ -175,6 +183,8 @@ pub(crate) struct PoolLoop {
     confirmed: BTreeSet<String>,
     /// Pools of which Nomad wants no instance.
     zero: BTreeSet<String>,
+    /// What is wished of servers.
+    intents: Arc<Intents>,
     seen: Seen,
     in_flight: Option<InFlight>,
     reload: PendingReload,
@@ -259,6 +269,7 @@ impl PoolLoop {
             would_empty: BTreeSet::new(),
             confirmed: BTreeSet::new(),
             zero: BTreeSet::new(),
+            intents: Arc::default(),
             seen: Seen::default(),
             in_flight: None,
             refused: None,
@@ -286,8 +297,10 @@ impl PoolLoop {
             Event::Seen(seen) => self.see(seen),
             Event::Done(done) => self.done(now, done),
             Event::Zero(backends) => self.zero = backends,
+            Event::Intents(intents) => self.intents = intents,
             Event::Reload(reply) => self.ask_reload(reply),
             Event::ConfirmEmpty(backend, reply) => self.confirm_empty(backend, reply),
+            Event::Ready { backend, server, reply } => self.ask_ready(&backend, &server, reply),
             Event::Timer => {}
             Event::Stop => self.stopping = true,
         }

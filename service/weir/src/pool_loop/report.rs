@@ -7,16 +7,29 @@ use jiff::Timestamp;
 use weir_pools::Instance;
 use weir_scaling::ServerState;
 
-use super::PoolLoop;
 use super::output::{Note, Output};
+use super::{PoolLoop, cause};
 use crate::journal::ChangeResult;
 use crate::status::{
     HaproxyState, HaproxyStatus, LastChange, LastReload, PoolStatus, ServerStatus, TemplateState,
     TemplateStatus,
 };
 
-/// State and sessions of servers, by backend and `ADDRESS:PORT`.
-pub(crate) type SeenServers = BTreeMap<String, BTreeMap<String, (ServerState, u64)>>;
+/// The servers that were seen, by backend and `ADDRESS:PORT`.
+pub(crate) type SeenServers = BTreeMap<String, BTreeMap<String, SeenServer>>;
+
+/// A server as HAProxy had it when it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SeenServer {
+    /// Its name in HAProxy.
+    pub(crate) name: String,
+    pub(crate) state: ServerState,
+    pub(crate) sessions: u64,
+    /// Requests that wait for this server alone.
+    pub(crate) queue: u64,
+    /// When its state began, as far as that is known.
+    pub(crate) since: Option<Timestamp>,
+}
 
 /// What a pool loop publishes.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,21 +106,29 @@ impl PoolLoop {
             .collect();
         let pools = self.outputs.iter().flat_map(|output| output.pools.iter());
         pools
-            .map(|(backend, servers)| PoolStatus {
-                backend: backend.clone(),
-                servers: servers.iter().map(|server| self.server(backend, server)).collect(),
-                kept: kept.get(backend.as_str()).cloned().unwrap_or_default(),
+            .map(|(backend, servers)| {
+                let kept = kept.get(backend.as_str()).cloned().unwrap_or_default();
+                let servers =
+                    servers.iter().map(|server| self.server(backend, server, kept.contains(server)));
+                PoolStatus { backend: backend.clone(), servers: servers.collect(), kept }
             })
             .collect()
     }
 
-    fn server(&self, backend: &str, server: &str) -> ServerStatus {
+    /// `server` is its `ADDRESS:PORT`.
+    fn server(&self, backend: &str, server: &str, is_kept: bool) -> ServerStatus {
         let seen = self.seen.servers.get(backend).and_then(|servers| servers.get(server));
+        let name = seen.map_or(server, |seen| &seen.name);
+        let state = seen.map(|seen| seen.state);
+        let intent = self.intents.strongest(backend, name);
         ServerStatus {
-            name: server.to_owned(),
+            name: name.to_owned(),
             address: server.to_owned(),
-            state: seen.map(|(state, _)| *state),
-            sessions: seen.map(|(_, sessions)| *sessions),
+            state,
+            sessions: seen.map(|seen| seen.sessions),
+            queue: seen.map(|seen| seen.queue),
+            since: seen.and_then(|seen| seen.since),
+            cause: cause::cause(state, intent, is_kept),
         }
     }
 }

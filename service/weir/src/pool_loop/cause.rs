@@ -1,0 +1,61 @@
+//! Why a server is in the state that HAProxy shows, in words for `weir servers`.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use weir_pools::intents::{Intent, Wish};
+use weir_scaling::ServerState;
+
+use crate::intents::words;
+
+/// The cause of a state, from what is seen and what is wished; nothing where the server has not been seen and nobody
+/// wishes anything of it.
+pub(super) fn cause(
+    state: Option<ServerState>,
+    intent: Option<&Intent>,
+    is_kept: bool,
+) -> Option<Cow<'static, str>> {
+    if let Some(intent) = intent {
+        let words = words(intent, Timestamp::now());
+        return Some(
+            if follows(state, intent.wish) { words } else { format!("not in force yet: {words}") }.into(),
+        );
+    }
+    let text = match state? {
+        ServerState::Drain | ServerState::Maint => "by hand, or by the configuration",
+        _ if is_kept => "kept: Consul lists no instance",
+        ServerState::Up => "healthy",
+        ServerState::NoCheck => "not checked",
+        ServerState::Down => "its check fails",
+    };
+    Some(text.into())
+}
+
+/// Whether the state is what is wished, or stronger.
+pub(crate) fn follows(state: Option<ServerState>, wish: Wish) -> bool {
+    match wish {
+        Wish::Drain => matches!(state, Some(ServerState::Drain | ServerState::Maint)),
+        Wish::Maint => state == Some(ServerState::Maint),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wished_explains_more_than_what_is_seen() {
+        let (owner, reason) = ("bob".to_owned(), "disk".to_owned());
+        let intent = Intent { wish: Wish::Drain, reason, owner, since: SystemTime::UNIX_EPOCH, until: None };
+        let said = |state, intent, kept| cause(state, intent, kept).unwrap_or_default();
+        assert_eq!(said(Some(ServerState::Up), None, false), "healthy");
+        assert_eq!(said(Some(ServerState::Up), None, true), "kept: Consul lists no instance");
+        assert_eq!(said(Some(ServerState::Maint), None, true), "by hand, or by the configuration");
+        assert_eq!(said(Some(ServerState::Drain), Some(&intent), false), "drain by bob: disk");
+        assert_eq!(said(Some(ServerState::Up), Some(&intent), false), "not in force yet: drain by bob: disk");
+        assert_eq!(said(None, Some(&intent), false), "not in force yet: drain by bob: disk");
+        assert_eq!(cause(None, None, true), None);
+    }
+}
