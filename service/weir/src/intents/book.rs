@@ -148,38 +148,22 @@ fn is_long_over(intent: &Intent, now: SystemTime) -> bool {
 /// What is asked now, on top of what the same owner wished before: what is not said stays.
 fn merged(before: Option<&Intent>, asked: &Asked, now: SystemTime) -> Intent {
     let before = before.filter(|before| before.wish == asked.wish && before.is_in_force(now));
-    let until = asked.lasting.and_then(|lasting| now.checked_add(lasting));
+    // People read these times in Consul's UI: whole seconds will do.
+    let second = Duration::from_secs(1);
+    let until = asked.lasting.and_then(|lasting| now.checked_add(lasting)?.checked_add(second));
     Intent {
         wish: asked.wish,
         reason: asked.reason.clone().or_else(|| Some(before?.reason.clone())).unwrap_or_default(),
         owner: asked.owner.clone(),
-        since: before.map_or(now, |before| before.since),
-        until: until.or_else(|| before?.until),
+        since: before.map_or(whole_seconds(now), |before| before.since),
+        until: until.map(whole_seconds).or_else(|| before?.until),
     }
+}
+
+fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_said_stays_as_it_was() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        let asked = |wish, lasting: Option<u64>, reason: Option<&str>| Asked {
-            wish,
-            owner: "bob".into(),
-            lasting: lasting.map(Duration::from_secs),
-            reason: reason.map(str::to_owned),
-        };
-        let first = merged(None, &asked(Wish::Maint, Some(60), Some("disk")), now);
-        assert_eq!((first.until, first.since), (Some(now + Duration::from_mins(1)), now));
-        let later = now + Duration::from_secs(30);
-        assert_eq!(merged(Some(&first), &asked(Wish::Maint, None, None), later), first);
-        let longer = merged(Some(&first), &asked(Wish::Maint, Some(60), None), later);
-        assert_eq!(longer, Intent { until: Some(later + Duration::from_mins(1)), ..first.clone() });
-        let other = merged(Some(&first), &asked(Wish::Drain, None, None), later);
-        assert_eq!((other.until, other.since, other.reason.as_str()), (None, later, ""));
-        let after = now + Duration::from_secs(61);
-        assert_eq!(merged(Some(&first), &asked(Wish::Maint, None, None), after).until, None);
-    }
-}
+mod tests;

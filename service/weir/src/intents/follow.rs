@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
-use weir_pools::intents::Intents;
+use weir_pools::intents::{Intents, prefix};
 use weir_pools::{Answer, Catalogue, KeyPair, Query};
 
 use super::{Known, query, status};
@@ -27,7 +27,9 @@ pub(crate) fn start(
     parts: &Parts,
 ) -> watch::Receiver<Arc<Known>> {
     let file = state_dir.join("intents.json");
-    let entries: Vec<KeyPair> = state_file::read(&file).unwrap_or_default();
+    let mut entries: Vec<KeyPair> = state_file::read(&file).unwrap_or_default();
+    // Those of another cluster, from before `cluster` was changed, are none of ours.
+    entries.retain(|pair| pair.path.starts_with(&prefix(cluster)));
     let follower = Follower { entries: entries.into(), is_missing: false };
     let (sender, known) = watch::channel(Arc::default());
     let teller = Teller { sender, journal };

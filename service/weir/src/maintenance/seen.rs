@@ -28,7 +28,7 @@ pub(super) async fn taken_out(loops: &[Loop], target: &Target, wish: Wish, patie
 
 /// Waits until a server is not taken out.
 pub(super) async fn back(loops: &[Loop], target: &Target, patience: Duration) -> Seen {
-    wait(loops, target, patience, |state| !follows(Some(state), Wish::Drain)).await
+    wait(loops, target, patience, |state| !matches!(state, ServerState::Drain | ServerState::Maint)).await
 }
 
 /// Whether an HAProxy has the server.

@@ -17,9 +17,13 @@ pub(super) fn cause(
 ) -> Option<Cow<'static, str>> {
     if let Some(intent) = intent {
         let words = words(intent, Timestamp::now());
-        return Some(
-            if follows(state, intent.wish) { words } else { format!("not in force yet: {words}") }.into(),
-        );
+        let before = match state {
+            // Whether it is drained cannot be seen of one that is down.
+            Some(ServerState::Down) if intent.wish == Wish::Drain => "its check fails; ",
+            _ if follows(state, intent.wish) => "",
+            _ => "not in force yet: ",
+        };
+        return Some(format!("{before}{words}").into());
     }
     let text = match state? {
         ServerState::Drain | ServerState::Maint => "by hand, or by the configuration",
@@ -31,10 +35,10 @@ pub(super) fn cause(
     Some(text.into())
 }
 
-/// Whether the state is what is wished, or stronger.
+/// Whether the state is what is wished, or stronger. HAProxy shows one that is down so, drained or not.
 pub(crate) fn follows(state: Option<ServerState>, wish: Wish) -> bool {
     match wish {
-        Wish::Drain => matches!(state, Some(ServerState::Drain | ServerState::Maint)),
+        Wish::Drain => matches!(state, Some(ServerState::Drain | ServerState::Maint | ServerState::Down)),
         Wish::Maint => state == Some(ServerState::Maint),
     }
 }
@@ -55,6 +59,10 @@ mod tests {
         assert_eq!(said(Some(ServerState::Maint), None, true), "by hand, or by the configuration");
         assert_eq!(said(Some(ServerState::Drain), Some(&intent), false), "drain by bob: disk");
         assert_eq!(said(Some(ServerState::Up), Some(&intent), false), "not in force yet: drain by bob: disk");
+        assert_eq!(
+            said(Some(ServerState::Down), Some(&intent), false),
+            "its check fails; drain by bob: disk"
+        );
         assert_eq!(said(None, Some(&intent), false), "not in force yet: drain by bob: disk");
         assert_eq!(cause(None, None, true), None);
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use tokio_util::sync::CancellationToken;
 use weir_pools::intents::{ABOUT, Intent, Place, Wish};
 
 use super::*;
@@ -113,6 +112,9 @@ async fn what_was_known_is_known_after_a_restart_without_consul() {
     let (_silent, receiver) = watch::channel(Arc::default());
     let again = start("it", followed.dir.path(), receiver, followed.journal.clone(), &parts);
     assert_eq!(servers(&again.borrow().in_force), BTreeSet::from(["a".to_owned()]));
-    let cancel: CancellationToken = followed.parts.cancel.clone();
-    cancel.cancel();
+    let (_silent, receiver) = watch::channel(Arc::default());
+    let elsewhere = start("other", followed.dir.path(), receiver, followed.journal.clone(), &parts);
+    assert!(elsewhere.borrow().in_force.is_empty(), "another cluster's");
+    parts.cancel.cancel();
+    followed.parts.cancel.cancel();
 }
