@@ -23,6 +23,8 @@ mod hostile;
 #[cfg(test)]
 mod lock;
 #[cfg(test)]
+mod maintenance;
+#[cfg(test)]
 mod nomad;
 #[cfg(test)]
 mod pools;

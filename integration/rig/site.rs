@@ -175,8 +175,20 @@ backend web
 
     /// `weir servers --confirm-empty BACKEND`.
     pub(crate) async fn confirm_empty(&self, backend: &str) -> Output {
-        let args = ["servers", "--confirm-empty", backend, "--control"].map(PathBuf::from);
-        weir::run(args.into_iter().chain([self.path("weir.sock")]).collect()).await
+        self.ask(&["servers", "--confirm-empty", backend]).await
+    }
+
+    /// A command of weir that asks the running one on its control socket.
+    pub(crate) async fn ask(&self, args: &[&str]) -> Output {
+        let control = [PathBuf::from("--control"), self.path("weir.sock")];
+        weir::run(args.iter().map(PathBuf::from).chain(control).collect()).await
+    }
+
+    /// `weir servers`.
+    pub(crate) async fn servers(&self, args: &[&str]) -> Output {
+        let address = format!("127.0.0.1:{}", self.http);
+        let args = ["servers", "--address", &address].into_iter().chain(args.iter().copied());
+        weir::run(args.map(PathBuf::from).collect()).await
     }
 
     /// Which instances answer through the front now: a few dozen requests.

@@ -102,6 +102,17 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
 }
 
+/// A key as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvEntry {
+    /// The full path.
+    pub key: String,
+    /// The value; bytes that are not UTF-8 are replaced.
+    pub value: String,
+    /// What a write names that must not overwrite a later one ([`Client::kv_put_if`]).
+    pub modify_index: u64,
+}
+
 /// A session to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -182,6 +193,31 @@ impl Client {
     /// Writes a key.
     pub async fn kv_put(&self, path: &str, value: impl Into<Vec<u8>>) -> Result<(), Error> {
         self.put(&Read::key(path), value.into()).await.map(drop)
+    }
+
+    /// Writes a key where its `modify_index` is still this one; 0: where there is no such key. `false`: it was not.
+    pub async fn kv_put_if(
+        &self,
+        path: &str,
+        value: impl Into<Vec<u8>>,
+        modify_index: u64,
+    ) -> Result<bool, Error> {
+        decode::json(&self.put(&cas(path, modify_index), value.into()).await?)
+    }
+
+    /// Everything below a prefix, in order of the keys. None is no error: Consul says the same to who may not read.
+    pub async fn kv_list(&self, prefix: &str) -> Result<Vec<KvEntry>, Error> {
+        decode::kv_entries(&self.get(&Read::key(prefix).param("recurse", "")).await?)
+    }
+
+    /// Deletes a key; that there is none is no error.
+    pub async fn kv_delete(&self, path: &str) -> Result<(), Error> {
+        self.send(Method::DELETE, &Read::key(path), Vec::new()).await.map(drop)
+    }
+
+    /// Deletes a key where its `modify_index` is still this one. `false`: it was not.
+    pub async fn kv_delete_if(&self, path: &str, modify_index: u64) -> Result<bool, Error> {
+        decode::json(&self.send(Method::DELETE, &cas(path, modify_index), Vec::new()).await?)
     }
 
     /// Takes the lock on a key for a session. `false`: somebody else has it, or its lock-delay runs.
@@ -325,6 +361,11 @@ impl Client {
             Error::Closed { address, source }
         }
     }
+}
+
+/// A key, if nobody changed it since.
+fn cas(path: &str, modify_index: u64) -> Read {
+    Read::key(path).param("cas", &modify_index.to_string())
 }
 
 /// An error's causes, looking into I/O errors that wrap another.

@@ -10,7 +10,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use weir_pools::{Answer, Check, Instance, KeyPair, Query, ServiceEntry, Status, Weights};
 
 use crate::Error;
-use crate::client::{Read, Reply};
+use crate::client::{KvEntry, Read, Reply};
 
 /// The read that answers a query.
 pub(crate) fn read_of(query: &Query) -> Read {
@@ -57,6 +57,17 @@ pub(crate) fn session_id(reply: &Reply) -> Result<String, Error> {
         id: String,
     }
     json::<Created>(reply).map(|created| created.id)
+}
+
+/// What lies below a prefix.
+pub(crate) fn kv_entries(reply: &Reply) -> Result<Vec<KvEntry>, Error> {
+    let entries: Vec<KeyEntry> = if reply.found { json(reply)? } else { Vec::new() };
+    let entry = |entry: KeyEntry| KvEntry {
+        value: entry.value.text(),
+        modify_index: entry.modify_index,
+        key: entry.key,
+    };
+    Ok(entries.into_iter().map(entry).collect())
 }
 
 /// Who holds a key, and what it says; `None` where nobody does.
@@ -300,6 +311,7 @@ struct KeyEntry {
     value: Bytes,
     #[serde(deserialize_with = "nil")]
     session: String,
+    modify_index: u64,
 }
 
 /// Bytes, written as base64.

@@ -132,7 +132,7 @@ pub enum Error {
     },
     /// HTTP 401 or 403.
     #[error(
-        "Consul refused {what}: {body}; give weir's token the permission (service:read, node:read, key:read, session:write)"
+        "Consul refused {what}: {body}; give weir's token the permission (service:read, node:read, key:read, and for what weir itself writes below weir/ key:write and session:write)"
     )]
     Denied {
         /// The request.

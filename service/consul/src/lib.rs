@@ -2,7 +2,7 @@
 //!
 //! In: [`Options`] (where Consul is and who asks) and the set of [`weir_pools::Query`]s that somebody wants
 //! answered. Out: a [`weir_pools::Catalogue`] and a [`Health`], both as `tokio::sync::watch` channels ([`watch()`]),
-//! and a [`Leadership`] ([`lock()`]).
+//! and a [`Leadership`] ([`lock()`]). [`Client`] reads and writes single keys.
 //!
 //! Nothing in here gives up: while Consul does not answer the last good answers stay, one probe for all asks
 //! whether it is back (`gate`), and then everything is read in full. What concerns one query alone (a denied
@@ -36,7 +36,7 @@ mod view;
 mod watcher;
 mod wide;
 
-pub use client::{Client, Session};
+pub use client::{Client, KvEntry, Session};
 pub use error::Error;
 pub use health::{Health, Mode, Reach};
 pub use lock::{Leadership, LockOptions, lock};

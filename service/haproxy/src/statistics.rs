@@ -178,6 +178,7 @@ fn server(row: &Row<'_>) -> ServerSample {
         maxconn: row.number("slim").filter(|&maxconn| maxconn > 0),
         total: row.count("stot"),
         backup: row.count("bck") > 0,
+        unchanged_for: row.number("lastchg"),
     }
 }
 
@@ -199,14 +200,14 @@ mod tests {
     use proptest::prelude::*;
 
     const CSV: &str = "\
-# pxname,svname,qcur,scur,slim,stot,status,bck,type,hrsp_5xx,req_tot,last_chk,addr,mode,
-f,FRONTEND,,4,200,9,OPEN,,0,0,9,,,http,
+# pxname,svname,qcur,scur,slim,stot,status,bck,type,hrsp_5xx,req_tot,last_chk,addr,mode,lastchg,
+f,FRONTEND,,4,200,9,OPEN,,0,0,9,,,http,,
 web,a:1,1,2,2,15,UP 1/2,0,2,0,15,\"said \"\"no\"\",
-then, well, yes\",127.0.0.1:28111,http,
-web,b,0,0,,0,no check,1,2,0,0,,[::1]:28112,http,
-web,BACKEND,18,21,20,48,UP,1,1,3,47,,,http,
-db,u,0,1,,7,MAINT (via web/b),0,2,,,,unix,tcp,
-db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,
+then, well, yes\",127.0.0.1:28111,http,57,
+web,b,0,0,,0,no check,1,2,0,0,,[::1]:28112,http,,
+web,BACKEND,18,21,20,48,UP,1,1,3,47,,,http,57,
+db,u,0,1,,7,MAINT (via web/b),0,2,,,,unix,tcp,0,
+db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,9,
 
 ";
 
@@ -219,6 +220,7 @@ db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,
         let [a, b] = &web.servers[..] else { panic!("{web:?}") };
         assert_eq!((a.sessions, a.queue, a.maxconn, a.total, a.backup), (2, 1, Some(2), 15, false));
         assert_eq!((a.state, a.address), (ServerState::Up, Some("127.0.0.1:28111".parse().unwrap())));
+        assert_eq!((a.unchanged_for, b.unchanged_for), (Some(57), None));
         assert_eq!((b.state, b.maxconn, b.backup), (ServerState::NoCheck, None, true));
         assert_eq!((db.servers[0].state, db.servers[0].address), (ServerState::Maint, None));
     }
@@ -272,7 +274,7 @@ db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,
 
     proptest! {
         #[test]
-        fn the_order_of_columns_does_not_matter(order in Just((0..16).collect::<Vec<usize>>()).prop_shuffle()) {
+        fn the_order_of_columns_does_not_matter(order in Just((0..17).collect::<Vec<usize>>()).prop_shuffle()) {
             prop_assert_eq!(statistics(&rearranged(&order)), statistics(CSV));
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! Pure: no I/O, no clock, no randomness. The `consul` crate fills a [`Catalogue`], the `template` crate renders
 //! from it, [`guard`] decides which instances stay although an answer turned empty, and [`places`] checks
-//! what was printed from the catalogue into a configuration.
+//! what was printed from the catalogue into a configuration. [`intents`] are wishes about single servers.
 
 mod catalogue;
 pub mod guard;
 mod instance;
+pub mod intents;
 pub mod places;
 pub mod plan;
 

@@ -33,7 +33,8 @@ use std::time::{Duration, SystemTime};
 use haproxy_cfg::Sections;
 use serde::{Deserialize, Serialize};
 
-pub use circumstances::{Cause, Wish, Wishes};
+pub use crate::intents::Wish;
+pub use circumstances::{Cause, Wishes};
 pub use command::{MAX_COMMAND, Reply, Step};
 pub use memory::Memory;
 pub use observed::{Admin, CheckState, Observed, ObservedServer};
@@ -192,6 +193,16 @@ pub struct ByHand {
     pub server: String,
     /// What was set.
     pub what: Setting,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(admin) => write!(f, "set to {} by hand", admin.word()),
+            Self::Weight(weight) => write!(f, "its weight set to {weight} by hand"),
+            Self::Maxconn(limit) => write!(f, "its maxconn set to {limit} by hand"),
+        }
+    }
 }
 
 /// What a person can set by hand.

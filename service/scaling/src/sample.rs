@@ -64,6 +64,10 @@ pub struct ServerSample {
     pub total: u64,
     /// Whether it only serves when no other does.
     pub backup: bool,
+    /// Seconds since HAProxy changed its state (`lastchg`); `None` where it does not say. A server that was down already
+    /// when it was put in maintenance keeps the older time (2.6.12).
+    #[serde(default)]
+    pub unchanged_for: Option<u64>,
 }
 
 /// What HAProxy makes of a server now, from the `status` column.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::maintenance::Target;
+
 /// Keeps HAProxy's pools equal to Consul, and the number of instances equal to the traffic.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 100)]
@@ -64,9 +66,32 @@ pub(crate) enum Command {
         #[arg(default_value = "")]
         haproxy: String,
     },
+    /// Let a server finish what it does: no new sessions, on any load balancer of the cluster.
+    #[command(
+        after_help = "Waits until this load balancer's HAProxy shows it, and says so; exit code 1 if it does not. What is \
+                      not said stays as you asked before.\n\nExamples:\n  weir drain web/10.0.0.1:8080\n  weir drain \
+                      web/10.0.0.1:8080 --for 30m --reason 'kernel update'\n  weir servers web --watch"
+    )]
+    Drain(Wished),
+    /// Take a server out at once, on every load balancer of the cluster: no sessions, no checks.
+    #[command(
+        after_help = "Waits until this load balancer's HAProxy shows it, and says so; exit code 1 if it does not. What is \
+                      not said stays as you asked before.\n\nExamples:\n  weir maint web/10.0.0.1:8080 --reason 'disk \
+                      broken'\n  weir maint web/10.0.0.1:8080 --for 2h"
+    )]
+    Maint(Wished),
+    /// End a drain or maintenance of a server, whoever asked for it, and one that was set by hand here.
+    #[command(after_help = "Example:\n  weir ready web/10.0.0.1:8080")]
+    Ready {
+        #[command(flatten)]
+        control: Control,
+        /// The server: its backend, and its name or ADDRESS:PORT.
+        #[arg(value_name = "BACKEND/SERVER", value_parser = target)]
+        target: Target,
+    },
     /// Show the servers of the pools, or confirm that a pool may become empty.
     #[command(
-        after_help = "Examples:\n  weir servers\n  weir servers web\n  weir servers --confirm-empty web"
+        after_help = "Examples:\n  weir servers\n  weir servers web --watch\n  weir servers --confirm-empty web"
     )]
     Servers {
         #[command(flatten)]
@@ -76,6 +101,9 @@ pub(crate) enum Command {
         address: String,
         /// Show this backend only.
         backend: Option<String>,
+        /// Show it anew every second, until ^C.
+        #[arg(long, conflicts_with = "confirm_empty")]
+        watch: bool,
         /// Say that this backend may become empty: weir lets its kept servers go.
         #[arg(long, value_name = "BACKEND", conflicts_with = "backend")]
         confirm_empty: Option<String>,
@@ -105,6 +133,22 @@ pub(crate) struct Configs {
     pub(crate) configs: Vec<PathBuf>,
 }
 
+/// What is wished of which server.
+#[derive(Debug, Args)]
+pub(crate) struct Wished {
+    #[command(flatten)]
+    pub(crate) control: Control,
+    /// The server: its backend, and its name or ADDRESS:PORT.
+    #[arg(value_name = "BACKEND/SERVER", value_parser = target)]
+    pub(crate) target: Target,
+    /// End it by itself after this time, such as 30m or 2h; it lasts until `weir ready` otherwise.
+    #[arg(long = "for", value_name = "DURATION", value_parser = lasting)]
+    pub(crate) lasting: Option<Duration>,
+    /// Why, for those who look.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Control {
     /// The running weir's control socket.
@@ -114,6 +158,18 @@ pub(crate) struct Control {
 
 fn duration(text: &str) -> Result<Duration, String> {
     weir_scaling::parse_duration(text).ok_or_else(|| "write a duration such as 500ms, 10s or 5m".into())
+}
+
+fn lasting(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() { Err("that is over at once; leave --for out for no end".into()) } else { Ok(time) }
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    let parts = text.split_once('/').filter(|(backend, server)| !backend.is_empty() && !server.is_empty());
+    let (backend, server) =
+        parts.ok_or("write BACKEND/SERVER, such as web/10.0.0.1:8080; `weir servers` lists them")?;
+    Ok(Target { backend: backend.to_owned(), server: server.to_owned() })
 }
 
 #[cfg(test)]

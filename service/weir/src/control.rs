@@ -14,8 +14,12 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use weir_pools::intents::Wish;
 
 use crate::config;
+use crate::intents::Asked;
+use crate::maintenance::{Maintenance, Target};
+use crate::peer;
 use crate::pool_loop::Event;
 
 /// How long a request may take, a reload with its retries of connecting included.
@@ -38,6 +42,18 @@ pub(crate) enum Request {
     },
     /// A pool may become empty.
     ConfirmEmpty { backend: String },
+    /// Something is wished of a server.
+    Intend {
+        target: Target,
+        wish: Wish,
+        /// For how long; as before, or for ever, where it is not said.
+        for_ms: Option<u64>,
+        reason: Option<String>,
+        /// For whom root asks.
+        on_behalf_of: Option<String>,
+    },
+    /// Nothing is wished of a server any more, and it is ready.
+    Ready { target: Target },
 }
 
 /// What became of it.
@@ -51,6 +67,13 @@ pub(crate) enum Response {
 /// The loops that requests go to, by label.
 #[derive(Debug, Clone)]
 pub(crate) struct Loops(pub(crate) Vec<(String, mpsc::Sender<Event>)>);
+
+/// Who answers requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Answering {
+    pub(crate) loops: Loops,
+    pub(crate) maintenance: Maintenance,
+}
 
 /// The socket, bound; its file goes with the value.
 #[derive(Debug)]
@@ -109,7 +132,7 @@ fn permit(control: &config::Control) -> anyhow::Result<()> {
 }
 
 /// Serves requests until cancelled.
-pub(crate) async fn serve(socket: Socket, loops: Loops, cancel: CancellationToken) {
+pub(crate) async fn serve(socket: Socket, answering: Answering, cancel: CancellationToken) {
     let mut warned: Option<Instant> = None;
     loop {
         let stream = tokio::select! {
@@ -126,16 +149,17 @@ pub(crate) async fn serve(socket: Socket, loops: Loops, cancel: CancellationToke
                 }
             },
         };
-        let loops = loops.clone();
+        let answering = answering.clone();
         tokio::spawn(async move {
-            if let Err(error) = converse(stream, &loops).await {
+            if let Err(error) = converse(stream, &answering).await {
                 warn!("control socket: {error:#}");
             }
         });
     }
 }
 
-async fn converse(mut stream: UnixStream, loops: &Loops) -> anyhow::Result<()> {
+async fn converse(mut stream: UnixStream, answering: &Answering) -> anyhow::Result<()> {
+    let uid = stream.peer_cred().context("who asks cannot be known")?.uid();
     let mut line = String::new();
     let mut reader = BufReader::new((&mut stream).take(LARGEST));
     let reading = tokio::time::timeout(READING, reader.read_line(&mut line)).await;
@@ -144,7 +168,7 @@ async fn converse(mut stream: UnixStream, loops: &Loops) -> anyhow::Result<()> {
         Ok(Err(error)) => Response::Error(format!("the request cannot be read: {error}")),
         Ok(Ok(Err(error))) => Response::Error(format!("not a request that this weir knows: {error}")),
         Ok(Ok(Ok(request))) => {
-            tokio::time::timeout(PATIENCE, loops.ask(request)).await.unwrap_or_else(|_| {
+            tokio::time::timeout(PATIENCE, answering.ask(request, uid)).await.unwrap_or_else(|_| {
                 Response::Error(format!("not done within {PATIENCE:?}; it goes on, see the log"))
             })
         }
@@ -154,14 +178,29 @@ async fn converse(mut stream: UnixStream, loops: &Loops) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl Loops {
-    async fn ask(&self, request: Request) -> Response {
+impl Answering {
+    async fn ask(&self, request: Request, uid: u32) -> Response {
         match request {
-            Request::Reload { haproxy } => self.reload(&haproxy).await,
-            Request::ConfirmEmpty { backend } => self.confirm_empty(&backend).await,
+            Request::Reload { haproxy } => self.loops.reload(&haproxy).await,
+            Request::ConfirmEmpty { backend } => self.loops.confirm_empty(&backend).await,
+            Request::Intend { target, wish, for_ms, reason, on_behalf_of } => {
+                let owner = peer::name(uid, on_behalf_of.as_deref()).await;
+                let asked = Asked { wish, owner, lasting: for_ms.map(Duration::from_millis), reason };
+                response(self.maintenance.intend(&target, &asked).await)
+            }
+            Request::Ready { target } => response(self.maintenance.ready(&target).await),
         }
     }
+}
 
+fn response(done: anyhow::Result<String>) -> Response {
+    match done {
+        Ok(text) => Response::Ok(text),
+        Err(error) => Response::Error(format!("{error:#}")),
+    }
+}
+
+impl Loops {
     async fn reload(&self, haproxy: &str) -> Response {
         let Some((_, events)) = self.0.iter().find(|(name, _)| name == haproxy) else {
             let known: Vec<String> = self.0.iter().map(|(name, _)| labelled(name)).collect();
@@ -254,7 +293,7 @@ mod tests {
     async fn an_unknown_label_is_answered_with_those_that_there_are() {
         let (events, _queue) = mpsc::channel(1);
         let loops = Loops(vec![(String::new(), events.clone()), ("edge".into(), events)]);
-        let said = loops.ask(Request::Reload { haproxy: "egde".into() }).await;
+        let said = loops.reload("egde").await;
         let expected = "there is no haproxy \"egde\"; there is haproxy without a label, haproxy \"edge\"";
         assert_eq!(said, Response::Error(expected.into()));
     }

@@ -9,15 +9,16 @@ use weir_pools::Query;
 
 use crate::publish::replace;
 
-/// Publishes the union of what each loop reads, until cancelled.
+/// Publishes the union of `always` and what each loop reads, until cancelled.
 pub(crate) async fn unite(
+    always: BTreeSet<Query>,
     mut reads: Vec<watch::Receiver<BTreeSet<Query>>>,
     wanted: watch::Sender<BTreeSet<Query>>,
     cancel: CancellationToken,
 ) {
     loop {
-        let union: BTreeSet<Query> =
-            reads.iter_mut().flat_map(|reads| reads.borrow_and_update().clone()).collect();
+        let read = reads.iter_mut().flat_map(|reads| reads.borrow_and_update().clone());
+        let union: BTreeSet<Query> = read.chain(always.iter().cloned()).collect();
         wanted.send_if_modified(|before| replace(before, union));
         let changes = reads.iter_mut().map(|reads| Box::pin(reads.changed()));
         tokio::select! {

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
 use crate::short::{self, short, short_words};
+use crate::status::IntentStatus;
 
 /// How many entries are kept for readers; at some hundred bytes each, well under a megabyte.
 const KEPT: usize = 1000;
@@ -61,6 +62,16 @@ pub(crate) enum Record {
     LeftOut { haproxy: String, service: String, instance: String, node: String, reason: String },
     /// An instance that was left out fits again, or is gone.
     LeftOutEnded { haproxy: String, service: String, instance: String, node: String },
+    /// Something is wished of a server from now on.
+    Intended(IntentStatus),
+    /// It is no longer wished, or its time is over.
+    IntentEnded {
+        #[serde(flatten)]
+        intent: IntentStatus,
+        expired: bool,
+    },
+    /// Something is wrong with the intents in Consul.
+    IntentProblem { problem: String },
     /// Consul answers, or does not.
     Consul { state: String, error: Option<String> },
     /// Nomad answers, or does not.
@@ -155,6 +166,8 @@ fn log(record: &Record) {
         | Record::SourceAccepted { .. }
         | Record::Released { .. }
         | Record::LeftOutEnded { .. }
+        | Record::Intended(_)
+        | Record::IntentEnded { .. }
         | Record::Leader { .. }
         | Record::Nomad { up: true, .. }
         | Record::Scaled { .. } => info!("{}", sentence(record)),
@@ -166,6 +179,7 @@ fn log(record: &Record) {
         | Record::CommandRefused { .. }
         | Record::NotTold { .. }
         | Record::LeftOut { .. }
+        | Record::IntentProblem { .. }
         | Record::Consul { .. }
         | Record::Nomad { .. }
         | Record::PolicyProblem { .. }
@@ -249,8 +263,24 @@ fn change_sentence(record: &Record) -> String {
         Record::NotTold { haproxy, error } => {
             format!("{}HAProxy cannot be told what changed, it is reloaded instead: {error}", of(haproxy))
         }
+        other => intent_sentence(other),
+    }
+}
+
+fn intent_sentence(record: &Record) -> String {
+    match record {
+        Record::Intended(intent) => format!("{}: {}", server_of(intent), intent.words),
+        Record::IntentEnded { intent, expired } => {
+            let how = if *expired { "its time is over" } else { "taken back" };
+            format!("{}: no longer in force, {how}: {}", server_of(intent), intent.words)
+        }
+        Record::IntentProblem { problem } => short_words(problem),
         other => scaling_sentence(other),
     }
+}
+
+fn server_of(intent: &IntentStatus) -> String {
+    format!("{}/{}", short(&intent.backend), short(&intent.server))
 }
 
 fn scaling_sentence(record: &Record) -> String {

@@ -9,20 +9,25 @@ mod control;
 #[cfg(feature = "demo")]
 mod demo;
 mod http;
+mod intents;
 mod interest;
 mod journal;
 mod logging;
+mod maintenance;
 mod metrics;
 mod parts;
+mod peer;
 mod pool_loop;
 mod publish;
 mod render;
 mod run;
 mod sampler;
 mod scale_loop;
+mod server_table;
 mod short;
 mod show;
 mod sources;
+mod state_file;
 mod state_lock;
 mod status;
 mod units;
@@ -37,9 +42,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Wished};
 use config::{Config, Environment};
 use control::{Request, Response};
+use weir_pools::intents::Wish;
 
 /// How long a file that cannot be read to its end may hold up the end of the process.
 const LINGER: Duration = Duration::from_millis(100);
@@ -93,8 +99,14 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Servers { control, confirm_empty: Some(backend), .. } => {
             return ask(&control.control, &Request::ConfirmEmpty { backend }).await;
         }
+        Command::Drain(wished) => return wish(Wish::Drain, wished).await,
+        Command::Maint(wished) => return wish(Wish::Maint, wished).await,
+        Command::Ready { control, target } => return ask(&control.control, &Request::Ready { target }).await,
+        Command::Servers { address, backend, watch: true, .. } => {
+            server_table::watch(&address, backend.as_deref()).await?;
+        }
         Command::Servers { address, backend, .. } => {
-            print(show::servers(&show::fetch(&address).await?, backend.as_deref())?.trim_end());
+            print(server_table::page(&address, backend.as_deref()).await?.trim_end());
         }
         #[cfg(feature = "demo")]
         Command::Demo(options) => return demo::run(options).await,
@@ -128,6 +140,13 @@ fn report(problems: &[config::Problem]) {
     for problem in problems {
         say(&mut std::io::stderr(), &problem.to_string());
     }
+}
+
+async fn wish(wish: Wish, wished: Wished) -> anyhow::Result<ExitCode> {
+    let Wished { control, target, lasting, reason } = wished;
+    let for_ms = lasting.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let on_behalf_of = peer::on_behalf_of(&environment());
+    ask(&control.control, &Request::Intend { target, wish, for_ms, reason, on_behalf_of }).await
 }
 
 async fn ask(control: &std::path::Path, request: &Request) -> anyhow::Result<ExitCode> {

@@ -289,6 +289,8 @@ mod tests {
             templates: Vec::new(),
             haproxy: Vec::new(),
             scaling: None,
+            intents: Vec::new(),
+            intent_problems: Vec::new(),
         }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn once(config: &Config, environment: Environment, wait: Durati
         handles.push(start(config, &unit, &environment, &answers, &journal).await?);
     }
     let reads = handles.iter().map(|handle| handle.reads.clone()).collect();
-    tokio::spawn(interest::unite(reads, answers.wanted, answers.cancel.clone()));
+    tokio::spawn(interest::unite(BTreeSet::new(), reads, answers.wanted, answers.cancel.clone()));
     let deadline = tokio::time::Instant::now() + wait;
     let mut problems = Vec::new();
     for handle in &mut handles {

@@ -20,7 +20,9 @@ use weir_pools::{Catalogue, Query};
 
 use crate::chain::chain;
 use crate::config::{Config, Environment};
+use crate::intents::{self, Book, Known};
 use crate::journal::{Journal, Record};
+use crate::maintenance::{Loop, Maintenance};
 use crate::metrics::Metrics;
 use crate::parts::{Failed, Parts};
 use crate::pool_loop::{self, Handle, Inbox};
@@ -142,10 +144,14 @@ async fn start(
     let (catalogue, health) = weir_consul::watch(consul.clone(), queries, parts.cancel.clone());
     parts.spawn_cancelled("the note of Consul's health", note_consul(health.clone(), journal.clone()));
 
+    let state_dir = &config.state_dir;
+    let known = intents::start(&config.cluster, state_dir, catalogue.clone(), journal.clone(), parts);
     let shared = Shared { config, environment, consul, catalogue, journal: journal.clone(), parts };
     let (handles, samples) = shared.pools(hangups)?;
     let reads = handles.iter().map(|handle| handle.reads.clone()).collect();
-    parts.spawn("the list of what is read", interest::unite(reads, wanted, parts.cancel.clone()));
+    let always = BTreeSet::from([intents::query(&config.cluster)]);
+    parts.spawn("the list of what is read", interest::unite(always, reads, wanted, parts.cancel.clone()));
+    let maintenance = shared.maintenance(&handles, &known);
     let scaling = shared.scaling(&handles, samples)?;
     let views = Views {
         started: Timestamp::now(),
@@ -153,12 +159,14 @@ async fn start(
         consul: health,
         pools: handles.iter().map(|handle| handle.report.clone()).collect(),
         scaling: scaling.as_ref().map(|(report, _)| report.clone()),
+        intents: known,
         journal,
         metrics,
     };
     parts.spawn("the HTTP interface", http::serve(listener, views, parts.cancel.clone()));
     let loops = handles.iter().map(|handle| (handle.name.clone(), handle.events.clone())).collect();
-    let controlled = control::serve(socket, control::Loops(loops), parts.cancel.clone());
+    let answering = control::Answering { loops: control::Loops(loops), maintenance };
+    let controlled = control::serve(socket, answering, parts.cancel.clone());
     parts.spawn("the control socket", controlled);
     for handle in handles {
         parts.watch(format!("the pool loop {}", handle.name).trim_end(), handle.task);
@@ -209,6 +217,19 @@ impl Shared<'_> {
         let run = sampler::run(haproxy(config), handle.events.clone(), sender, self.parts.cancel.clone());
         self.parts.spawn(format!("the sampler {}", unit.name).trim_end(), run);
         Some((unit.name.clone(), receiver))
+    }
+
+    /// Tells the loops what is wished of servers. Out: what writes it.
+    fn maintenance(&self, handles: &[Handle], known: &watch::Receiver<Arc<Known>>) -> Maintenance {
+        let book = Book::new(self.consul.clone(), &self.config.cluster, known.clone());
+        let events = handles.iter().map(|handle| handle.events.clone()).collect();
+        self.parts.spawn_cancelled("the delivery of intents", intents::deliver(known.clone(), events));
+        self.parts.spawn_cancelled("the tidying of intents", intents::tidy_up(book.clone()));
+        let templates = self.config.templates.iter();
+        let files = templates.map(|template| template.destination.clone());
+        let files =
+            files.filter(|file| self.config.haproxies.iter().any(|haproxy| haproxy.loads(file))).collect();
+        Maintenance { book, intents: known.clone(), loops: handles.iter().map(Loop::from).collect(), files }
     }
 
     /// The scaler, where Nomad is configured.

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir_haproxy::{Completeness, Haproxy, Reading, Version};
-use weir_scaling::{BackendSample, Process, Sample};
+use weir_scaling::{BackendSample, Process, Sample, ServerSample};
 
 use crate::chain::chain;
-use crate::pool_loop::{Event, Seen};
+use crate::pool_loop::{Event, Seen, SeenServer, SeenServers};
 use crate::status::HaproxyState;
 
 /// How often HAProxy is asked.
@@ -36,6 +37,7 @@ pub(crate) async fn run(
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut version = KnownVersion::default();
+    let mut since = Since::default();
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
@@ -43,7 +45,7 @@ pub(crate) async fn run(
         }
         let reading = weir_haproxy::sample(&haproxy).await.map_err(|error| chain(&error));
         let seen = match &reading {
-            Ok(reading) => seen(reading, version.of(&haproxy, reading).await),
+            Ok(reading) => seen(reading, version.of(&haproxy, reading).await, &mut since),
             Err(_) => Seen { state: Some(absent(&haproxy)), ..Seen::default() },
         };
         taken.send_replace(Some(Taken { at: SystemTime::now(), reading: reading.map(Arc::new) }));
@@ -82,7 +84,7 @@ fn current(reading: &Reading) -> Option<&Sample> {
     reading.samples.iter().find(|sample| !sample.leaving)
 }
 
-fn seen(reading: &Reading, version: Option<Version>) -> Seen {
+fn seen(reading: &Reading, version: Option<Version>, since: &mut Since) -> Seen {
     let Some(sample) = current(reading) else {
         let state = if reading.samples.is_empty() { HaproxyState::Unknown } else { HaproxyState::NotRunning };
         return Seen { state: Some(state), ..Seen::default() };
@@ -97,7 +99,7 @@ fn seen(reading: &Reading, version: Option<Version>) -> Seen {
         forgets_young: version.as_ref().is_some_and(|version| !version.at_least(3, 0)),
         version: version.map(|version| version.to_string()),
         old_workers: old_workers(reading),
-        servers: sample.backends.iter().map(servers).collect(),
+        servers: since.note(&sample.backends, Timestamp::now()).into(),
         sample: sample.backends.clone().into(),
     }
 }
@@ -111,12 +113,92 @@ fn old_workers(reading: &Reading) -> Option<usize> {
     }
 }
 
-type SeenPool = (String, std::collections::BTreeMap<String, (weir_scaling::ServerState, u64)>);
+/// Since when each server is in its state, over reloads too.
+#[derive(Default)]
+struct Since(SeenServers);
 
-fn servers(backend: &BackendSample) -> SeenPool {
-    let servers = backend.servers.iter().filter_map(|server| {
-        let address = server.address?;
-        Some((format!("{}:{}", address.ip(), address.port()), (server.state, server.sessions)))
-    });
-    (backend.name.clone(), servers.collect())
+impl Since {
+    /// Takes note of what is seen at `now`, and returns it with its times.
+    fn note(&mut self, backends: &[BackendSample], now: Timestamp) -> SeenServers {
+        let pools = backends.iter().map(|backend| {
+            let before = self.0.get(&backend.name);
+            let seen = |server: &ServerSample| {
+                let key = key(server)?;
+                let before = before.and_then(|servers| servers.get(&key));
+                Some((key, with_time(server, before, now)))
+            };
+            (backend.name.clone(), backend.servers.iter().filter_map(seen).collect())
+        });
+        self.0 = pools.collect();
+        self.0.clone()
+    }
+}
+
+fn key(server: &ServerSample) -> Option<String> {
+    let address = server.address?;
+    Some(format!("{}:{}", address.ip(), address.port()))
+}
+
+fn with_time(server: &ServerSample, before: Option<&SeenServer>, now: Timestamp) -> SeenServer {
+    let since = match before {
+        Some(before) if before.state == server.state => before.since,
+        Some(_) => Some(now),
+        None => began(server, now),
+    };
+    let (name, state) = (server.name.clone(), server.state);
+    SeenServer { name, state, sessions: server.sessions, queue: server.queue, since }
+}
+
+/// When the state of a server began that is seen for the first time, as HAProxy says.
+fn began(server: &ServerSample, now: Timestamp) -> Option<Timestamp> {
+    let ago = Duration::from_secs(server.unchanged_for?);
+    now.checked_sub(ago).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_scaling::ServerState;
+
+    use super::*;
+
+    fn sampled(state: ServerState, unchanged_for: Option<u64>) -> Vec<BackendSample> {
+        let server = ServerSample {
+            name: "a".into(),
+            address: "10.0.0.1:80".parse().ok(),
+            state,
+            sessions: 3,
+            queue: 1,
+            maxconn: None,
+            total: 9,
+            backup: false,
+            unchanged_for,
+        };
+        let name = "web".to_owned();
+        vec![BackendSample { name, sessions: 3, queue: 1, requests: 9, errors: 0, servers: vec![server] }]
+    }
+
+    #[test]
+    fn a_state_has_its_time_over_reloads_and_a_change_has_its_own() {
+        let mut since = Since::default();
+        let mut at = |second, state, unchanged_for| {
+            let now = Timestamp::from_second(second).unwrap();
+            let seen = since.note(&sampled(state, unchanged_for), now);
+            let server = seen["web"]["10.0.0.1:80"].clone();
+            assert_eq!((server.name.as_str(), server.sessions, server.queue), ("a", 3, 1));
+            server.since.map(Timestamp::as_second)
+        };
+        assert_eq!(at(1000, ServerState::Up, Some(60)), Some(940));
+        assert_eq!(at(1001, ServerState::Up, Some(0)), Some(940), "another worker counts anew");
+        assert_eq!(
+            at(1002, ServerState::Maint, Some(60)),
+            Some(1002),
+            "some changes move no clock of HAProxy"
+        );
+        assert_eq!(at(1003, ServerState::Maint, Some(61)), Some(1002));
+        assert_eq!(
+            Since::default().note(&sampled(ServerState::Up, None), Timestamp::now())["web"]["10.0.0.1:80"]
+                .since,
+            None
+        );
+    }
 }

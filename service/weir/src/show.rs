@@ -1,4 +1,4 @@
-//! `weir status` and `weir servers`: the status of a running weir, for people.
+//! `weir status`: the status of a running weir, for people.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
 use crate::short::{short, short_words};
-use crate::status::{HaproxyStatus, PoolStatus, ScalingStatus, Status, TemplateState};
+use crate::status::{HaproxyStatus, ScalingStatus, Status, TemplateState};
 
 /// Reads the status of the weir that listens at `address`.
 pub(crate) async fn fetch<T: DeserializeOwned>(address: &str) -> anyhow::Result<T> {
@@ -53,6 +53,13 @@ pub(crate) fn page(status: &Status) -> String {
         let _ = writeln!(page, "template {} -> {}: {state}", template.source, template.destination);
     }
     status.haproxy.iter().for_each(|haproxy| haproxy_lines(&mut page, haproxy));
+    for intent in &status.intents {
+        let _ =
+            writeln!(page, "intent   {}/{}: {}", short(&intent.backend), short(&intent.server), intent.words);
+    }
+    for problem in &status.intent_problems {
+        let _ = writeln!(page, "  ! {}", short_words(problem));
+    }
     if let Some(scaling) = &status.scaling {
         scaling_lines(&mut page, scaling);
     }
@@ -114,32 +121,6 @@ fn scaling_lines(page: &mut String, scaling: &ScalingStatus) {
         let text = if problems.is_empty() { reason } else { problems.as_str() };
         let _ = writeln!(page, "  {}/{} {}..{}: {text}", policy.job, policy.group, policy.min, policy.max);
     }
-}
-
-/// A table of the servers, of one backend or of all.
-pub(crate) fn servers(status: &Status, backend: Option<&str>) -> anyhow::Result<String> {
-    let pools = status.haproxy.iter().flat_map(|haproxy| &haproxy.pools);
-    let shown: Vec<&PoolStatus> =
-        pools.filter(|pool| backend.is_none_or(|name| name == pool.backend)).collect();
-    if let (true, Some(name)) = (shown.is_empty(), backend) {
-        bail!("weir keeps no servers in a backend {name}; `weir servers` lists those it does");
-    }
-    let mut table = format!("{:<24} {:<40} {:<10} {:>8}  CAUSE\n", "BACKEND", "SERVER", "STATE", "SESSIONS");
-    for pool in shown {
-        for server in &pool.servers {
-            let state = server.state.and_then(|state| serde_json::to_value(state).ok());
-            let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or("-");
-            let sessions = server.sessions.map_or("-".into(), |sessions| sessions.to_string());
-            let cause =
-                if pool.kept.contains(&server.address) { "kept: Consul lists no instance" } else { "" };
-            let _ = writeln!(
-                table,
-                "{:<24} {:<40} {state:<10} {sessions:>8}  {cause}",
-                pool.backend, server.name
-            );
-        }
-    }
-    Ok(table)
 }
 
 #[cfg(test)]

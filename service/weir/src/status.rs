@@ -3,8 +3,11 @@
 //! Each loop publishes its own part on a watch channel; this module is only the shapes. They are an interface: names
 //! are not changed lightly.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use weir_pools::intents::Wish;
 
 /// The whole status.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +24,27 @@ pub(crate) struct Status {
     pub(crate) haproxy: Vec<HaproxyStatus>,
     /// Absent where Nomad is not configured.
     pub(crate) scaling: Option<ScalingStatus>,
+    /// What is wished of servers and in force, whether they are there or not.
+    #[serde(default)]
+    pub(crate) intents: Vec<IntentStatus>,
+    /// What is wrong with the intents in Consul.
+    #[serde(default)]
+    pub(crate) intent_problems: Vec<String>,
+}
+
+/// What an owner wishes of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IntentStatus {
+    pub(crate) backend: String,
+    pub(crate) server: String,
+    pub(crate) wish: Wish,
+    pub(crate) owner: String,
+    pub(crate) reason: String,
+    pub(crate) since: Timestamp,
+    /// When it ends by itself.
+    pub(crate) until: Option<Timestamp>,
+    /// All of that in words.
+    pub(crate) words: String,
 }
 
 /// The connection to Consul.
@@ -104,11 +128,22 @@ pub(crate) struct PoolStatus {
 /// One server of a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServerStatus {
+    /// Its name in HAProxy; its address while it has not been sampled.
     pub(crate) name: String,
+    /// `ADDRESS:PORT`.
     pub(crate) address: String,
     /// What HAProxy makes of it; absent while it has not been sampled.
     pub(crate) state: Option<weir_scaling::ServerState>,
     pub(crate) sessions: Option<u64>,
+    /// Requests that wait for this server alone.
+    #[serde(default)]
+    pub(crate) queue: Option<u64>,
+    /// When its state began, as far as weir and HAProxy know.
+    #[serde(default)]
+    pub(crate) since: Option<Timestamp>,
+    /// Why it is in its state, in words.
+    #[serde(default)]
+    pub(crate) cause: Option<Cow<'static, str>>,
 }
 
 /// An instance that is left out, and why.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use weir_consul::{Health, Reach};
 
+use crate::intents::Known;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::pool_loop::Report;
@@ -21,6 +22,7 @@ pub(crate) struct Views {
     pub(crate) consul: watch::Receiver<Arc<Health>>,
     pub(crate) pools: Vec<watch::Receiver<Report>>,
     pub(crate) scaling: Option<watch::Receiver<ScalingStatus>>,
+    pub(crate) intents: watch::Receiver<Arc<Known>>,
     pub(crate) journal: Journal,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -31,7 +33,7 @@ impl Views {
         let reports: Vec<Report> = self.pools.iter().map(|report| report.borrow().clone()).collect();
         let templates: Vec<TemplateStatus> =
             reports.iter().flat_map(|report| report.templates.clone()).collect();
-        let haproxy: Vec<HaproxyStatus> = reports.into_iter().map(|report| report.haproxy).collect();
+        let haproxy: Vec<HaproxyStatus> = reports.iter().map(Report::whole).collect();
         let reasons = not_ready(&templates, &haproxy);
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -43,6 +45,8 @@ impl Views {
             templates,
             haproxy,
             scaling: self.scaling.as_ref().map(|scaling| scaling.borrow().clone()),
+            intents: self.intents.borrow().status(),
+            intent_problems: self.intents.borrow().problems.clone(),
         }
     }
 

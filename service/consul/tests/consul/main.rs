@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod intents;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod rig;

@@ -13,6 +13,8 @@ pub(crate) struct Consul {
     directory: tempfile::TempDir,
     ports: Vec<u16>,
     child: Option<Child>,
+    /// May do everything; `None`: everybody may.
+    token: Option<&'static str>,
     http: reqwest::Client,
 }
 
@@ -35,6 +37,15 @@ fn free_ports<const N: usize>() -> Vec<u16> {
 impl Consul {
     /// Starts one and waits for its leader; `None`, said on standard error, where there is no binary.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(None).await
+    }
+
+    /// The same, and it denies everything to who has no token; this value has one.
+    pub(crate) async fn start_denying() -> Option<Self> {
+        Self::start_with(Some("6f0f1b1c-2f6b-4f0e-9d3c-0d5f8e1f2a77")).await
+    }
+
+    async fn start_with(token: Option<&'static str>) -> Option<Self> {
         let Some(binary) = binary() else {
             eprintln!("skipped: no consul (integration/tools/fetch-consul.sh gets one)");
             return None;
@@ -45,6 +56,7 @@ impl Consul {
             directory: tempfile::tempdir().unwrap(),
             ports: free_ports::<3>(),
             child: None,
+            token,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
         consul.launch();
@@ -58,7 +70,7 @@ impl Consul {
 
     /// Starts the process with what its data directory holds.
     pub(crate) fn launch(&mut self) {
-        let config = json!({
+        let mut config = json!({
             "node_name": "agent", "bind_addr": "127.0.0.1", "server": true, "bootstrap": true,
             "data_dir": self.directory.path().join("data"),
             "ports": {
@@ -67,6 +79,10 @@ impl Consul {
             },
             "performance": { "raft_multiplier": 1 },
         });
+        if let Some(token) = self.token {
+            let tokens = json!({ "master": token, "agent": token });
+            config["acl"] = json!({ "enabled": true, "default_policy": "deny", "tokens": tokens });
+        }
         let file = self.directory.path().join("consul.json");
         std::fs::write(&file, config.to_string()).unwrap();
         let mut command = Command::new(&self.binary);
@@ -76,7 +92,9 @@ impl Consul {
 
     pub(crate) async fn has_leader(&self) {
         let started = Instant::now();
-        while !self.get("status/leader").await.is_some_and(|leader| leader != json!("")) {
+        // The leader takes a moment to know its tokens.
+        let question = if self.token.is_some() { "acl/token/self" } else { "status/leader" };
+        while !self.get(question).await.is_some_and(|answer| answer != json!("")) {
             assert!(started.elapsed() < crate::rig::DEADLINE, "Consul has no leader");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -97,12 +115,14 @@ impl Consul {
 
     pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         let url = format!("http://{}/v1/{path}", self.address());
-        self.http.get(url).send().await.ok()?.json().await.ok()
+        let request = self.http.get(url).header("x-consul-token", self.token.unwrap_or_default());
+        request.send().await.ok()?.json().await.ok()
     }
 
     pub(crate) async fn put(&self, path: &str, body: impl ToString) {
         let url = format!("http://{}/v1/{path}", self.address());
-        let response = self.http.put(url).body(body.to_string()).send().await.unwrap();
+        let request = self.http.put(url).header("x-consul-token", self.token.unwrap_or_default());
+        let response = request.body(body.to_string()).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.text().await.unwrap());
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
+use crate::intents::{Intents, Wish};
 
 /// Why an instance is not among the wanted servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -21,19 +22,9 @@ pub enum Cause {
     Unreachable,
 }
 
-/// What is wished of a server that the configuration has in traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Wish {
-    /// No new sessions; those who have one there come back to it.
-    Drain,
-    /// No sessions at all, and no checks.
-    Maint,
-}
-
 impl Wish {
     /// The state that fulfils it.
-    pub fn state(self) -> Admin {
+    pub(super) fn state(self) -> Admin {
         match self {
             Self::Drain => Admin::Drain,
             Self::Maint => Admin::Maint,
@@ -58,6 +49,15 @@ impl Wishes {
         let servers = self.by_backend.entry(backend.into()).or_default();
         let stands = servers.entry(server.into()).or_insert(wish);
         *stands = wish.max(*stands);
+    }
+
+    /// What counts of all that is wished.
+    pub fn of(intents: &Intents) -> Self {
+        let mut wishes = Self::default();
+        for (backend, server, intent) in intents.iter() {
+            wishes.add(backend, server, intent.wish);
+        }
+        wishes
     }
 
     /// The backends with wishes.

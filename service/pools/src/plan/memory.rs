@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use super::observed::{Admin, ObservedServer};
 use super::options::{Changeable, ServerOptions};
 use super::{ByHand, Wish};
 
@@ -130,10 +131,19 @@ impl Memory {
         &self.by_hand
     }
 
-    /// Forgets what a person set of a server: it is to be as the configuration says.
-    pub fn forget_by_hand(&mut self, backend: &str, server: &str) {
-        self.by_hand
-            .retain(|by_hand| (by_hand.backend.as_str(), by_hand.server.as_str()) != (backend, server));
+    /// Makes a server be as the configuration says, whatever a person set: as one that was leaving and is wanted again.
+    pub fn call_back(&mut self, backend: &str, server: &str, observed: &ObservedServer, now: SystemTime) {
+        self.by_hand.retain(|by_hand| (&*by_hand.backend, &*by_hand.server) != (backend, server));
+        for (name, is) in [("weight", observed.weight), ("maxconn", observed.maxconn)] {
+            self.put_setting(backend, format!("{server} {name}"), Change { from: is, to: is });
+        }
+        if observed.admin != Admin::Ready {
+            self.put(
+                backend,
+                server,
+                Begun::Leaving { since: now, running: None, tries: 0, not_before: now },
+            );
+        }
     }
 
     /// Whether something is remembered of a pool.

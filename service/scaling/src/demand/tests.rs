@@ -21,6 +21,7 @@ fn server(n: u8, sessions: u64, queue: u64) -> ServerSample {
         maxconn: Some(10),
         total: 100,
         backup: false,
+        unchanged_for: None,
     }
 }
 

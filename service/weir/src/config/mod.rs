@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::sources::without_mark;
 pub(crate) use parse::Place;
-pub(crate) use problem::Problem;
+pub(crate) use problem::{Problem, did_you_mean};
 pub(crate) use reference::reference;
 
 /// The environment of the process, as a value.

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use weir_pools::intents::Intents;
+use weir_pools::plan::Wishes;
+
 use super::{PoolLoop, Reply, Seen};
 use crate::journal::Record;
 use crate::status::HaproxyState;
@@ -71,6 +74,32 @@ impl PoolLoop {
         self.reload.reason = Some("asked for".into());
         self.reload.after = None;
         self.refused = None;
+    }
+
+    /// These intents are in force, and no others.
+    pub(super) fn intend(&mut self, intents: Arc<Intents>) {
+        self.live.wish(Wishes::of(&intents));
+        self.intents = intents;
+    }
+
+    /// Brings a server back that a person took out by hand on the runtime API.
+    pub(super) fn ask_ready(&mut self, backend: &str, server: &str, reply: Reply) {
+        let found = self.live.server(backend, server).map(|server| server.admin);
+        let is_by_hand =
+            self.live.by_hand().iter().any(|by_hand| by_hand.backend == backend && by_hand.server == server);
+        // Who asked may be gone.
+        let _ = reply.send(match found {
+            None => Err(format!("HAProxy shows no server {backend}/{server}")),
+            Some(_) if !self.live.is_on => Err(format!(
+                "this weir does not change a running HAProxy: set `stats_socket`; or on its stats socket: set server \
+                 {backend}/{server} state ready"
+            )),
+            Some(_) if is_by_hand => {
+                self.live.call_back(backend, server);
+                Ok("being set ready".to_owned())
+            }
+            Some(_) => Ok("in use".to_owned()),
+        });
     }
 
     pub(super) fn confirm_empty(&mut self, backend: String, reply: Reply) {

@@ -13,7 +13,7 @@ use haproxy_cfg::Sections;
 use serde::{Deserialize, Serialize};
 use weir_haproxy::Look;
 use weir_pools::plan::{
-    self, Admin, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait, Wishes,
+    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait, Wishes,
 };
 use weir_scaling::{BackendSample, Process, ServerSample, ServerState};
 
@@ -89,7 +89,7 @@ pub(super) struct Live {
     retry_at: Option<Instant>,
     pub(super) problem: Option<String>,
     pub(super) waits: Vec<Wait>,
-    pub(super) wishes: Wishes,
+    wishes: Wishes,
 }
 
 /// What a plan needs beside what is known of HAProxy.
@@ -130,6 +130,30 @@ impl Live {
     /// What is to be kept on the disk.
     pub(super) fn begun(&self) -> &Begun {
         &self.begun
+    }
+
+    /// These wishes stand, and no others.
+    pub(super) fn wish(&mut self, wishes: Wishes) {
+        let before = std::mem::replace(&mut self.wishes, wishes);
+        self.touched.extend(before.backends().chain(self.wishes.backends()).cloned());
+    }
+
+    /// The servers of a backend as they were looked at.
+    pub(super) fn server(&self, backend: &str, server: &str) -> Option<&ObservedServer> {
+        self.observed.pools.get(backend)?.get(server)
+    }
+
+    /// Brings a server back that a person took out by hand.
+    pub(super) fn call_back(&mut self, backend: &str, server: &str) {
+        if let Some(observed) = self.observed.pools.get(backend).and_then(|servers| servers.get(server)) {
+            self.begun.memory.call_back(backend, server, observed, SystemTime::now());
+            self.touched.insert(backend.to_owned());
+        }
+    }
+
+    /// What people set by hand.
+    pub(super) fn by_hand(&self) -> &[ByHand] {
+        self.begun.memory.by_hand()
     }
 
     /// Looks at HAProxy before anything else: it may be another process, or have been touched.

@@ -6,17 +6,17 @@
 //! weir then starts as on its first day, and the files of HAProxy stay as they are.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tracing::warn;
 use weir_pools::guard::Guard;
 
 use super::answers::Answers;
 use super::live::Begun;
+
+use crate::state_file;
 
 /// What a pool loop remembers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -82,28 +82,11 @@ impl StateDir {
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        let path = self.path.join(name);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                warn!("{}: cannot be read, going on without it: {error}", path.display());
-                return None;
-            }
-        };
-        serde_json::from_slice(&text)
-            .inspect_err(|error| warn!("{}: cannot be used, going on without it: {error}", path.display()))
-            .ok()
+        state_file::read(&self.path.join(name))
     }
 
-    /// Whole or not at all. Not synced to the disk: after a crash of the machine HAProxy starts from its files anyway.
     fn write<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> std::io::Result<()> {
-        // Somebody may have tidied up meanwhile.
-        std::fs::create_dir_all(&self.path)?;
-        let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-        file.write_all(&serde_json::to_vec(value)?)?;
-        file.persist(self.path.join(name)).map_err(|error| error.error)?;
-        Ok(())
+        state_file::write(&self.path.join(name), value)
     }
 }
 

@@ -7,6 +7,7 @@
 mod answers;
 mod apply;
 mod backoff;
+mod cause;
 mod causes;
 mod course;
 mod culprits;
@@ -19,6 +20,7 @@ mod outcome;
 mod output;
 mod report;
 mod runner;
+mod seen_pools;
 mod servers;
 mod tell;
 mod told;
@@ -33,12 +35,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use weir_pools::guard::{Guard, Pools};
+use weir_pools::intents::Intents;
 use weir_pools::plan::Step;
 use weir_pools::{Catalogue, Query};
 use weir_scaling::{BackendSample, Process};
 
 pub(crate) use answers::Answers;
 pub(crate) use apply::{File, Hands};
+pub(crate) use cause::follows;
 pub(crate) use live::Begun;
 use live::Live;
 pub(crate) use memory::{Memory, StateDir};
@@ -46,7 +50,10 @@ use observation::Observation;
 pub(crate) use output::Output;
 pub(crate) use report::Report;
 pub(crate) use runner::{Handle, Inbox, spawn};
-pub(crate) use servers::pools_of;
+#[cfg(test)]
+pub(crate) use seen_pools::SeenPools;
+pub(crate) use seen_pools::{SeenServer, SeenServers};
+pub(crate) use servers::{address_of, pools_of};
 use tell::{Answer, Tell};
 use wanted::Renderer;
 
@@ -83,10 +90,15 @@ pub(crate) enum Event {
     Followed(Done),
     /// Nomad wants none of the instances that these pools keep.
     Zero(BTreeSet<String>),
+    /// These intents are in force, and no others.
+    Intents(Arc<Intents>),
     /// A person asks for a reload.
     Reload(Reply),
     /// A person confirms that a pool may be empty.
     ConfirmEmpty(String, Reply),
+    /// A person wants a server, by its name in HAProxy, to be ready whatever was set by hand. No intent stands
+    /// against it any more.
+    Ready { backend: String, server: String, reply: Reply },
     /// A time came that [`PoolLoop::next_look`] named.
     Timer,
     /// The daemon ends: nothing new is begun.
@@ -182,7 +194,7 @@ pub(crate) struct Seen {
     /// Whether it is older than 3.0 and loses stick tables when reloaded young.
     pub(crate) forgets_young: bool,
     pub(crate) old_workers: Option<usize>,
-    pub(crate) servers: report::SeenServers,
+    pub(crate) servers: Arc<SeenServers>,
     /// The same as HAProxy's statistics have it.
     pub(crate) sample: Arc<[BackendSample]>,
 }
@@ -215,6 +227,8 @@ pub(crate) struct PoolLoop {
     confirmed: BTreeSet<String>,
     /// Pools of which Nomad wants no instance.
     zero: BTreeSet<String>,
+    /// What is wished of servers.
+    intents: Arc<Intents>,
     seen: Seen,
     live: Live,
     /// Leaving instances to which no connection can be made.
@@ -315,6 +329,7 @@ impl PoolLoop {
             would_empty: BTreeSet::new(),
             confirmed: BTreeSet::new(),
             zero: BTreeSet::new(),
+            intents: Arc::default(),
             seen: Seen::default(),
             live: Live::new(Begun::default()),
             unreachable: BTreeSet::new(),
@@ -354,8 +369,10 @@ impl PoolLoop {
             Event::Done(done) => self.done(now, done),
             Event::Followed(done) => self.followed(now, done),
             Event::Zero(backends) => self.zero = backends,
+            Event::Intents(intents) => self.intend(intents),
             Event::Reload(reply) => self.ask_reload(reply),
             Event::ConfirmEmpty(backend, reply) => self.confirm_empty(backend, reply),
+            Event::Ready { backend, server, reply } => self.ask_ready(&backend, &server, reply),
             Event::Timer => {}
             Event::Stop => self.stopping = true,
         }

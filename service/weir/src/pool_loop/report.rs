@@ -5,26 +5,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use weir_pools::Instance;
-use weir_scaling::ServerState;
 
 use super::PoolLoop;
 use super::output::{Note, Output};
+use super::seen_pools::SeenPools;
 use crate::journal::ChangeResult;
-use crate::status::{
-    HaproxyState, HaproxyStatus, LastChange, LastReload, PoolStatus, ServerStatus, TemplateState,
-    TemplateStatus,
-};
-
-/// State and sessions of servers, by backend and `ADDRESS:PORT`.
-pub(crate) type SeenServers = BTreeMap<String, BTreeMap<String, (ServerState, u64)>>;
+use crate::status::{HaproxyState, HaproxyStatus, LastChange, LastReload, TemplateState, TemplateStatus};
 
 /// What a pool loop publishes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Report {
     pub(crate) templates: Vec<TemplateStatus>,
+    /// Without its pools.
     pub(crate) haproxy: HaproxyStatus,
+    pub(crate) pools: SeenPools,
     /// What is kept, by backend, as Consul's IDs.
     pub(crate) kept: BTreeMap<String, Vec<String>>,
+}
+
+impl Report {
+    /// HAProxy with its pools.
+    pub(crate) fn whole(&self) -> HaproxyStatus {
+        HaproxyStatus { pools: self.pools.status(), ..self.haproxy.clone() }
+    }
 }
 
 impl PoolLoop {
@@ -33,6 +36,7 @@ impl PoolLoop {
         Report {
             templates: self.outputs.iter().map(|output| self.template(output)).collect(),
             haproxy: self.haproxy_status(),
+            pools: self.seen_pools(),
             kept: self.kept(),
         }
     }
@@ -75,7 +79,7 @@ impl PoolLoop {
             pid: self.seen.pid,
             old_workers: self.seen.old_workers,
             version: self.seen.version.clone(),
-            pools: self.pools(),
+            pools: Vec::new(),
             left_out: self.left_out.iter().cloned().collect(),
             last_change: self.last_change.clone(),
             last_reload: self.last_reload.clone(),
@@ -85,29 +89,17 @@ impl PoolLoop {
         }
     }
 
-    fn pools(&self) -> Vec<PoolStatus> {
-        let kept: BTreeMap<&str, Vec<String>> = self
-            .guard
-            .held()
-            .map(|(backend, held)| (backend, held.kept().map(Instance::server).collect()))
-            .collect();
-        let pools = self.outputs.iter().flat_map(|output| output.pools.iter());
-        pools
-            .map(|(backend, servers)| PoolStatus {
-                backend: backend.clone(),
-                servers: servers.iter().map(|server| self.server(backend, server)).collect(),
-                kept: kept.get(backend.as_str()).cloned().unwrap_or_default(),
-            })
-            .collect()
-    }
-
-    fn server(&self, backend: &str, server: &str) -> ServerStatus {
-        let seen = self.seen.servers.get(backend).and_then(|servers| servers.get(server));
-        ServerStatus {
-            name: server.to_owned(),
-            address: server.to_owned(),
-            state: seen.map(|(state, _)| *state),
-            sessions: seen.map(|(_, sessions)| *sessions),
+    fn seen_pools(&self) -> SeenPools {
+        let kept = self.guard.held().map(|(backend, held)| {
+            (backend.to_owned(), held.kept().map(Instance::server).collect::<Vec<String>>())
+        });
+        SeenPools {
+            outputs: self.outputs.iter().map(|output| output.pools.clone()).collect(),
+            servers: self.seen.servers.clone(),
+            intents: self.intents.clone(),
+            kept: kept.collect(),
+            waits: self.live.waits.clone(),
+            by_hand: self.live.by_hand().to_vec(),
         }
     }
 }

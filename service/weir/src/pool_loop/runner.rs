@@ -163,8 +163,7 @@ async fn keep_newest(answers: Answers, mut newest: watch::Receiver<Option<Arc<Ca
     while newest.changed().await.is_ok() {
         let Some(catalogue) = newest.borrow_and_update().clone() else { continue };
         let answers = answers.clone();
-        let keep =
-            move || answers.lock().unwrap_or_else(PoisonError::into_inner).keep(&catalogue);
+        let keep = move || answers.lock().unwrap_or_else(PoisonError::into_inner).keep(&catalogue);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(keep).await {
             tracing::error!("the state directory cannot be written, a restart will forget: {error}");
         }

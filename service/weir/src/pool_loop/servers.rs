@@ -15,13 +15,14 @@ pub(crate) fn pools_of(text: &str) -> Pools {
 pub(crate) fn pools_in(document: &Document) -> Pools {
     let mut pools = Pools::new();
     for pool in document.pools() {
-        let servers: BTreeSet<String> = pool.servers.iter().map(server).collect();
+        let servers: BTreeSet<String> = pool.servers.iter().map(address_of).collect();
         pools.entry(pool.name.to_owned()).or_default().extend(servers);
     }
     pools
 }
 
-fn server(server: &Server<'_>) -> String {
+/// The `ADDRESS:PORT` of a server, or what is written where it has none.
+pub(crate) fn address_of(server: &Server<'_>) -> String {
     server
         .address
         .socket_addr()

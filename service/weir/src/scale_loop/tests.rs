@@ -131,6 +131,7 @@ impl World {
             maxconn: Some(5),
             total: 0,
             backup: false,
+            unchanged_for: None,
         };
         let backend = BackendSample {
             name: "web".into(),
