@@ -40,15 +40,17 @@ impl Turn<'_> {
         let is = options.changeable();
         let running = Running { signature: options.signature(), changeable: server.running(was, is) };
         let target = Target { options: &options, running };
+        // What takes it out of traffic comes before what might bring it in for a moment.
+        if let Some(wish) = wish.filter(|_| !is.disabled) {
+            self.wished(view, subject, wish, target.running)?;
+            return self.numbers(view, subject, was, is);
+        }
         if is.disabled {
             self.state(view, subject, was.disabled, &target)?;
             return self.numbers(view, subject, was, is);
         }
         self.numbers(view, subject, was, is)?;
-        match wish {
-            Some(wish) => self.wished(view, subject, wish, target.running),
-            None => self.state(view, subject, was.disabled, &target),
-        }
+        self.state(view, subject, was.disabled, &target)
     }
 
     /// A server that somebody wishes out of traffic. What a person sets on the runtime API after that stays.
