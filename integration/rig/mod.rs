@@ -12,10 +12,13 @@ pub(crate) mod load;
 pub(crate) mod nomad;
 pub(crate) mod ports;
 pub(crate) mod process;
+pub(crate) mod recorder;
+pub(crate) mod said;
 pub(crate) mod site;
 pub(crate) mod wait;
 pub(crate) mod weir;
 
 pub(crate) use instance::Instance;
 pub(crate) use load::Load;
+pub(crate) use recorder::Recorder;
 pub(crate) use wait::{SOON, wait_for};
