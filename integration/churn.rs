@@ -3,12 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::time::Instant;
 
-use crate::rig::haproxy::Haproxy;
 use crate::rig::site::{SERVERS, Site};
-use crate::rig::{Instance, Load, SOON, wait_for};
+use crate::rig::{Instance, Load, SOON, burst, wait_for};
 
 fn is_long() -> bool {
     std::env::var_os("WEIR_TEST_LONG").is_some()
@@ -95,60 +93,25 @@ async fn a_pool_that_churns_is_never_reloaded_and_fails_no_request() {
     weir.must_run();
 }
 
-/// Instances of a burst have addresses that nobody uses twice, so that no command is due twice.
-fn server(n: usize) -> (String, String) {
-    (format!("127.1.{}.{}", n / 250, n % 250 + 1), format!("web-{n}"))
-}
-
-async fn comes(site: &Site, n: usize) {
-    let (address, id) = server(n);
-    let entry = json!({"Service": "web", "ID": id, "Address": address, "Port": 80});
-    site.consul.register_elsewhere("n1", entry).await;
-}
-
-/// Whether every wanted server is ready, and every other one gone or on its way.
-async fn is_settled(haproxy: &Haproxy, wanted: &BTreeSet<String>) -> Option<()> {
-    let states = haproxy.states("web").await?;
-    let ready = wanted.iter().all(|server| states.get(server).is_some_and(|state| state.is_ready()));
-    let others = states.iter().filter(|(server, _)| !wanted.contains(*server));
-    let mut others = others.map(|(_, state)| state.is_drained() || state.is_in_maint());
-    (ready && others.all(|is_leaving| is_leaving)).then_some(())
-}
-
 /// 300 changes in 3 s; with `WEIR_TEST_LONG=1` 1,000 in 10 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_changes_sends_no_command_twice() {
     let Some(mut site) = Site::new().await else { return };
-    for n in 0..POOL {
-        comes(&site, n).await;
-    }
+    burst::prepare(&site).await;
     let template = site.template(SERVERS);
     let (weir, haproxy, recorder) = site.up_recorded(&template).await;
     let before = weir.generation(&haproxy).await;
 
-    let changes: usize = if is_long() { 1000 } else { 300 };
-    let begin = Instant::now();
-    for change in 0..changes {
-        tokio::time::sleep_until(begin + Duration::from_millis(10) * u32::try_from(change).unwrap()).await;
-        if change % 2 == 0 {
-            comes(&site, POOL + change / 2).await;
-        } else {
-            site.consul.deregister_elsewhere("n1", &server(change / 2).1).await;
-        }
-    }
-    let (took, last) = (begin.elapsed(), Instant::now());
-    let wanted: BTreeSet<String> =
-        (changes / 2..POOL + changes / 2).map(|n| format!("{}:80", server(n).0)).collect();
-    wait_for("every server is in its final or a leaving state", SOON, async || {
-        is_settled(&haproxy, &wanted).await
-    })
-    .await;
-    let settled = last.elapsed();
-    haproxy.wait_servers("web", &wanted.iter().cloned().collect::<Vec<_>>(), SOON).await;
-    let commands = recorder.changes();
+    let changes = if is_long() { 1000 } else { 300 };
+    let burst = burst::run(&site, changes).await;
+    let what = "every server is in its final or a leaving state";
+    wait_for(what, SOON, async || burst.is_settled(&haproxy).await).await;
+    let settled = burst.last.elapsed();
+    haproxy.wait_servers("web", &burst.wanted.iter().cloned().collect::<Vec<_>>(), SOON).await;
+    let (gone, commands) = (burst.last.elapsed(), recorder.changes());
     eprintln!(
-        "{changes} changes in {took:?}: settled {settled:?} after the last, gone {:?} after it, {} commands",
-        last.elapsed(),
+        "{changes} changes in {:?}: settled {settled:?} after the last, all gone {gone:?} after it, {} commands",
+        burst.took,
         commands.len()
     );
     let mut once = BTreeSet::new();

@@ -133,9 +133,11 @@ async fn a_weir_that_was_killed_takes_back_what_it_took_out() {
     site.consul.check("one", "fail").await;
     haproxy.wait_state("web", &one.server(), "in maintenance", SOON, State::is_in_maint).await;
     let worker = haproxy.worker().await;
+    let killed = weir.pid();
     weir.kill().await;
     site.consul.check("one", "pass").await;
     let mut weir = site.weir();
+    assert_ne!(weir.pid(), killed);
     haproxy.wait_state("web", &one.server(), "ready", SOON, State::is_ready).await;
     weir.wait_ready().await;
     site.wait_answering(&["one", "two"], SOON).await;

@@ -20,6 +20,9 @@ pub(crate) struct Consul {
     process: Option<Process>,
 }
 
+/// Operations that Consul takes in one transaction.
+const TRANSACTION: usize = 64;
+
 const LEADER: Duration = Duration::from_secs(40);
 
 impl Consul {
@@ -176,16 +179,22 @@ impl Consul {
         self.process.as_ref().map(Process::pid)
     }
 
-    /// Takes an instance out of the catalogue that [`Consul::register_elsewhere`] put there.
-    pub(crate) async fn deregister_elsewhere(&self, node: &str, id: &str) {
-        self.put("/v1/catalog/deregister", &json!({"Node": node, "ServiceID": id})).await;
-    }
-
     /// Registers an instance in the catalogue, as the agent of another `node` would: `service` has the fields of
     /// `/v1/catalog/register`'s `Service`.
     pub(crate) async fn register_elsewhere(&self, node: &str, service: Value) {
         let body = json!({"Node": node, "Address": "127.0.0.1", "Service": service});
         self.put("/v1/catalog/register", &body).await;
+    }
+
+    /// Registers many instances of another `node`, in few requests.
+    pub(crate) async fn fill(&self, node: &str, services: Vec<Value>) {
+        self.put("/v1/catalog/register", &json!({"Node": node, "Address": "127.0.0.1"})).await;
+        let operation =
+            |service: &Value| json!({"Service": {"Verb": "set", "Node": node, "Service": service}});
+        for part in services.chunks(TRANSACTION) {
+            let operations: Vec<Value> = part.iter().map(operation).collect();
+            self.put("/v1/txn", &Value::Array(operations)).await;
+        }
     }
 }
 

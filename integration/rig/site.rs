@@ -36,6 +36,7 @@ pub(crate) struct Site {
     pub(crate) reload: Reload,
     /// How the pool `web` balances. With `static-rr` every change of its servers needs a reload.
     pub(crate) balance: &'static str,
+    pub(crate) log_level: &'static str,
     /// The stats socket that weir is told of, in the site's directory.
     stats: &'static str,
     http: u16,
@@ -81,6 +82,7 @@ impl Site {
             consul_options: none(),
             reload: Reload::Master,
             balance: "roundrobin",
+            log_level: "debug",
             stats: "stats.sock",
             http: ports::free(),
             dir,
@@ -147,13 +149,14 @@ backend web
             Reload::Command(command) => format!("reload_command = {}", json!(command)),
         };
         format!(
-            "state_dir = \"{dir}/state\"\ncontrol = \"{dir}/weir.sock\"\nlog_level = \"debug\"\n{options}\n\
+            "state_dir = \"{dir}/state\"\ncontrol = \"{dir}/weir.sock\"\nlog_level = \"{log_level}\"\n{options}\n\
              consul {{\n  address = \"{consul}\"\n  {consul_options}\n}}\n\
              template {{\n  source = \"{dir}/haproxy.cfg.hbs\"\n  destination = \"{dir}/haproxy.cfg\"\n}}\n\
              haproxy {{\n  config = [\"{dir}/haproxy.cfg\"]\n  stats_socket = \"{dir}/{stats}\"\n  {reload}\n  \
              binary = \"{binary}\"\n  {haproxy_options}\n}}\nhttp {{\n  address = \"127.0.0.1:{http}\"\n}}\n",
             dir = self.dir.path().display(),
             stats = self.stats,
+            log_level = self.log_level,
             options = self.options,
             consul = self.consul.address(),
             consul_options = self.consul_options,

@@ -98,6 +98,11 @@ impl Weir {
         self.wait_status("weir is ready", SOON, |status| status["ready"] == true).await
     }
 
+    /// Its process ID.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Fails if the daemon has ended.
     pub(crate) fn must_run(&mut self) {
         let ended = self.process.exit();
