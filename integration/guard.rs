@@ -97,13 +97,17 @@ async fn a_backend_that_may_be_empty_is_emptied() {
     haproxy.wait_servers("web", &[], SOON).await;
 }
 
-const MASTER: &str = "6f0f1b1c-2f6b-4f0e-9d3c-0d5f8e1f2a77";
+pub(crate) const MASTER: &str = "6f0f1b1c-2f6b-4f0e-9d3c-0d5f8e1f2a77";
+
+/// Consul's configuration with ACLs, under the token [`MASTER`].
+pub(crate) fn acl() -> Value {
+    json!({"acl": {"enabled": true, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}}})
+}
 
 /// Consul's ACLs answer `[]`, not an error, to who may not read: a lost permission looks like a deregistration.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_permission_empties_no_pool() {
-    let acl = json!({"acl": {"enabled": true, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}}});
-    let Some(mut site) = Site::with_consul(MASTER, acl).await else { return };
+    let Some(mut site) = Site::with_consul(MASTER, acl()).await else { return };
     let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
     let may = "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
     let policy = site.consul.put("/v1/acl/policy", &json!({"Name": "weir", "Rules": may})).await;
@@ -134,8 +138,7 @@ async fn a_lost_permission_empties_no_pool() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_may_not_read_a_key_is_said_to_be_denied() {
-    let acl = json!({"acl": {"enabled": true, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}}});
-    let Some(mut site) = Site::with_consul(MASTER, acl).await else { return };
+    let Some(mut site) = Site::with_consul(MASTER, acl()).await else { return };
     let may = "service_prefix \"\" { policy = \"read\" } node_prefix \"\" { policy = \"read\" }";
     site.consul.put("/v1/acl/policy", &json!({"Name": "weir", "Rules": may})).await;
     let token = site.consul.put("/v1/acl/token", &json!({"Policies": [{"Name": "weir"}]})).await;

@@ -3,13 +3,17 @@
 //! Every test has ports and a directory of its own and may run beside any other; all waiting is for a predicate,
 //! with a deadline. What a test needs and the machine lacks makes it say `skipped: no …` on stderr and pass.
 //! Environment: `WEIR_TEST_CONSUL`, `WEIR_TEST_HAPROXY`, `WEIR_TEST_NOMAD` name binaries, `WEIR_TEST_LONG=1` makes
-//! outages as long as in production.
+//! outages and churn as long as in production.
 
 #[cfg(test)]
 mod rig;
 
 #[cfg(test)]
+mod by_hand;
+#[cfg(test)]
 mod check;
+#[cfg(test)]
+mod churn;
 #[cfg(test)]
 mod consul_restart;
 #[cfg(test)]
@@ -19,7 +23,11 @@ mod edit;
 #[cfg(test)]
 mod guard;
 #[cfg(test)]
+mod guard_runtime;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod leaving;
 #[cfg(test)]
 mod lock;
 #[cfg(test)]
@@ -32,6 +40,8 @@ mod pools;
 mod reload_retry;
 #[cfg(test)]
 mod rig_itself;
+#[cfg(test)]
+mod runtime;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]

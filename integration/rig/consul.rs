@@ -20,6 +20,9 @@ pub(crate) struct Consul {
     process: Option<Process>,
 }
 
+/// Operations that Consul takes in one transaction.
+const TRANSACTION: usize = 64;
+
 const LEADER: Duration = Duration::from_secs(40);
 
 impl Consul {
@@ -123,6 +126,12 @@ impl Consul {
         self.put("/v1/agent/service/register", &body).await;
     }
 
+    /// The same with metadata.
+    pub(crate) async fn register_with_meta(&self, service: &str, id: &str, port: u16, meta: Value) {
+        let body = json!({"Name": service, "ID": id, "Address": "127.0.0.1", "Port": port, "Meta": meta});
+        self.put("/v1/agent/service/register", &body).await;
+    }
+
     /// Registers an instance with a check that [`Consul::check`] sets; passing at first.
     pub(crate) async fn register_checked(&self, service: &str, id: &str, port: u16) {
         let check = json!({"TTL": "600s", "Status": "passing"});
@@ -140,11 +149,52 @@ impl Consul {
         self.put(&format!("/v1/agent/service/deregister/{id}"), &json!({})).await;
     }
 
+    /// Puts an instance into Consul's maintenance mode, or takes it out.
+    pub(crate) async fn maintenance(&self, id: &str, is_on: bool) {
+        let path = format!("/v1/agent/service/maintenance/{id}?enable={is_on}&reason=test");
+        self.put(&path, &json!({})).await;
+    }
+
+    /// Sets a key.
+    pub(crate) async fn set_key(&self, path: &str, value: &str) {
+        let reply = self.request("PUT", &format!("/v1/kv/{path}"), value).await.expect("Consul answers");
+        assert_eq!((reply.status, reply.body.trim()), (200, "true"), "PUT {path}");
+    }
+
+    /// `ADDRESS:PORT` of the passing instances, in order.
+    pub(crate) async fn passing(&self, service: &str) -> Vec<String> {
+        let entries = self.get(&format!("/v1/health/service/{service}?passing")).await;
+        let server = |entry: &Value| {
+            let service = &entry["Service"];
+            format!("{}:{}", service["Address"].as_str().unwrap_or_default(), service["Port"])
+        };
+        let mut servers: Vec<String> =
+            entries.as_array().expect("a list of instances").iter().map(server).collect();
+        servers.sort();
+        servers
+    }
+
+    /// Its process ID; `None` for one elsewhere, or while it is killed.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// Registers an instance in the catalogue, as the agent of another `node` would: `service` has the fields of
     /// `/v1/catalog/register`'s `Service`.
     pub(crate) async fn register_elsewhere(&self, node: &str, service: Value) {
         let body = json!({"Node": node, "Address": "127.0.0.1", "Service": service});
         self.put("/v1/catalog/register", &body).await;
+    }
+
+    /// Registers many instances of another `node`, in few requests.
+    pub(crate) async fn fill(&self, node: &str, services: Vec<Value>) {
+        self.put("/v1/catalog/register", &json!({"Node": node, "Address": "127.0.0.1"})).await;
+        let operation =
+            |service: &Value| json!({"Service": {"Verb": "set", "Node": node, "Service": service}});
+        for part in services.chunks(TRANSACTION) {
+            let operations: Vec<Value> = part.iter().map(operation).collect();
+            self.put("/v1/txn", &Value::Array(operations)).await;
+        }
     }
 }
 

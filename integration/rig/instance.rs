@@ -1,22 +1,36 @@
 //! A small HTTP server that answers with its own name: one instance of a service.
 //!
-//! `/health` answers 200, `/slow` after 200 ms, everything else at once. As a child of Nomad it is this very test
+//! `/health` answers 200, or 503 while the instance is ill; `/slow` answers after 200 ms, `/slow/3000` after 3 s;
+//! everything else at once. Connections are kept, as applications keep them. As a child of Nomad it is this very test
 //! binary, told by its environment to serve ([`as_a_task`]).
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::ports;
 
-/// A running instance; dropped, its port is closed.
+/// A running instance; dropped, its port and its connections are closed.
 pub(crate) struct Instance {
     pub(crate) name: String,
     pub(crate) port: u16,
+    inside: Arc<Inside>,
     task: JoinHandle<()>,
+}
+
+/// What an instance knows of itself.
+#[derive(Default)]
+struct Inside {
+    name: String,
+    is_ill: AtomicBool,
+    asked: AtomicU64,
+    checked: AtomicU64,
+    busy: AtomicU64,
 }
 
 impl Instance {
@@ -28,13 +42,34 @@ impl Instance {
     /// Listens on `port`.
     pub(crate) async fn start_at(name: &str, port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("the port is free");
-        let task = tokio::spawn(serve(listener, name.to_owned()));
-        Self { name: name.to_owned(), port, task }
+        let inside = Arc::new(Inside { name: name.to_owned(), ..Inside::default() });
+        let task = tokio::spawn(serve(listener, inside.clone()));
+        Self { name: name.to_owned(), port, inside, task }
     }
 
     /// The name that `{{Server}}` gives it.
     pub(crate) fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// From now on `/health` answers 503, or 200 again.
+    pub(crate) fn set_ill(&self, is_ill: bool) {
+        self.inside.is_ill.store(is_ill, Ordering::Relaxed);
+    }
+
+    /// Requests so far, without those for `/health`.
+    pub(crate) fn asked(&self) -> u64 {
+        self.inside.asked.load(Ordering::Relaxed)
+    }
+
+    /// Requests for `/health` so far.
+    pub(crate) fn checked(&self) -> u64 {
+        self.inside.checked.load(Ordering::Relaxed)
+    }
+
+    /// Requests that are not answered yet.
+    pub(crate) fn busy(&self) -> u64 {
+        self.inside.busy.load(Ordering::Relaxed)
     }
 }
 
@@ -44,24 +79,55 @@ impl Drop for Instance {
     }
 }
 
-async fn serve(listener: TcpListener, name: String) {
+/// The connections end with it.
+async fn serve(listener: TcpListener, inside: Arc<Inside>) {
+    let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(answer(stream, name.clone()));
+        connections.spawn(answer(stream, inside.clone()));
+        while connections.try_join_next().is_some() {}
     }
 }
 
-async fn answer(mut stream: TcpStream, name: String) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await?);
+async fn answer(stream: TcpStream, inside: Arc<Inside>) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    let mut head = String::new();
+    loop {
+        head.clear();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head).await? == 0 {
+                return Ok(());
+            }
+        }
+        let reply = inside.reply(&head).await;
+        stream.write_all(reply.as_bytes()).await?;
+        if closes(&head) {
+            return stream.shutdown().await;
+        }
     }
-    if head.starts_with(b"GET /slow") {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+fn closes(head: &str) -> bool {
+    head.starts_with("GET /health") || head.to_ascii_lowercase().contains("connection: close")
+}
+
+impl Inside {
+    async fn reply(&self, head: &str) -> String {
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        let is_check = path == "/health";
+        let counter = if is_check { &self.checked } else { &self.asked };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if let Some(time) = path.strip_prefix("/slow") {
+            let millis = time.trim_start_matches('/').parse().unwrap_or(200);
+            self.busy.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            self.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+        let is_ill = is_check && self.is_ill.load(Ordering::Relaxed);
+        let status = if is_ill { "503 Service Unavailable" } else { "200 OK" };
+        let close = if closes(head) { "Connection: close\r\n" } else { "" };
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{close}\r\n{}", self.name.len(), self.name)
     }
-    let length = name.len();
-    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{name}");
-    stream.write_all(reply.as_bytes()).await?;
-    stream.shutdown().await
 }
 
 /// What a Nomad task runs: serves on `WEIR_INSTANCE_PORT` until it is killed. Does nothing in a normal test run.
@@ -71,6 +137,7 @@ async fn as_a_task() {
     let port = std::env::var("WEIR_INSTANCE_PORT").ok().and_then(|port| port.parse().ok());
     if let Some(port) = port {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-        serve(listener, format!("task-{port}")).await;
+        let inside = Inside { name: format!("task-{port}"), ..Inside::default() };
+        serve(listener, Arc::new(inside)).await;
     }
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::consul::Consul;
 use super::haproxy::{self, Haproxy};
+use super::recorder::Recorder;
 use super::weir::{self, Weir};
 use super::{SOON, http, ports, wait_for};
 
@@ -35,6 +36,9 @@ pub(crate) struct Site {
     pub(crate) reload: Reload,
     /// How the pool `web` balances. With `static-rr` every change of its servers needs a reload.
     pub(crate) balance: &'static str,
+    pub(crate) log_level: &'static str,
+    /// The stats socket that weir is told of, in the site's directory.
+    stats: &'static str,
     http: u16,
     dir: TempDir,
 }
@@ -42,6 +46,11 @@ pub(crate) struct Site {
 /// The servers of the pool `web` as a normal template prints them.
 pub(crate) const SERVERS: &str =
     "{{#each (service \"web\")}}    server {{Server}} {{Address}}:{{Port}} id {{ServerId}}
+{{/each}}";
+
+/// The same with HAProxy's own checks of `/health`.
+pub(crate) const CHECKED: &str = "    option httpchk GET /health
+{{#each (service \"web\")}}    server {{Server}} {{Address}}:{{Port}} id {{ServerId}} check inter 200ms rise 2 fall 2
 {{/each}}";
 
 impl Site {
@@ -73,6 +82,8 @@ impl Site {
             consul_options: none(),
             reload: Reload::Master,
             balance: "roundrobin",
+            log_level: "debug",
+            stats: "stats.sock",
             http: ports::free(),
             dir,
         }
@@ -138,12 +149,14 @@ backend web
             Reload::Command(command) => format!("reload_command = {}", json!(command)),
         };
         format!(
-            "state_dir = \"{dir}/state\"\ncontrol = \"{dir}/weir.sock\"\nlog_level = \"debug\"\n{options}\n\
+            "state_dir = \"{dir}/state\"\ncontrol = \"{dir}/weir.sock\"\nlog_level = \"{log_level}\"\n{options}\n\
              consul {{\n  address = \"{consul}\"\n  {consul_options}\n}}\n\
              template {{\n  source = \"{dir}/haproxy.cfg.hbs\"\n  destination = \"{dir}/haproxy.cfg\"\n}}\n\
-             haproxy {{\n  config = [\"{dir}/haproxy.cfg\"]\n  stats_socket = \"{dir}/stats.sock\"\n  {reload}\n  \
+             haproxy {{\n  config = [\"{dir}/haproxy.cfg\"]\n  stats_socket = \"{dir}/{stats}\"\n  {reload}\n  \
              binary = \"{binary}\"\n  {haproxy_options}\n}}\nhttp {{\n  address = \"127.0.0.1:{http}\"\n}}\n",
             dir = self.dir.path().display(),
+            stats = self.stats,
+            log_level = self.log_level,
             options = self.options,
             consul = self.consul.address(),
             consul_options = self.consul_options,
@@ -166,11 +179,27 @@ backend web
 
     /// The usual start: the template with the pool `web`, weir, HAProxy, and both ready.
     pub(crate) async fn up(&self) -> (Weir, Haproxy) {
-        self.write_template(&self.template(SERVERS));
+        self.up_with(&self.template(SERVERS)).await
+    }
+
+    /// The same with this template.
+    pub(crate) async fn up_with(&self, template: &str) -> (Weir, Haproxy) {
+        self.write_template(template);
         let mut weir = self.weir();
         let haproxy = self.haproxy().await;
         weir.wait_ready().await;
         (weir, haproxy)
+    }
+
+    /// The same with a recorder of weir's commands between the two.
+    pub(crate) async fn up_recorded(&mut self, template: &str) -> (Weir, Haproxy, Recorder) {
+        self.stats = "recorded.sock";
+        self.write_template(template);
+        let mut weir = self.weir();
+        let haproxy = self.haproxy().await;
+        let recorder = Recorder::start(&self.path(self.stats), self.path("stats.sock"));
+        weir.wait_ready().await;
+        (weir, haproxy, recorder)
     }
 
     /// `weir servers --confirm-empty BACKEND`.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::haproxy::Haproxy;
 use super::process::Process;
 use super::{SOON, http, wait_for};
 
@@ -14,6 +15,13 @@ use super::{SOON, http, wait_for};
 pub(crate) struct Weir {
     http: u16,
     process: Process,
+}
+
+/// HAProxy's worker, and how often weir has reloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Generation {
+    pub(crate) worker: u32,
+    pub(crate) reloads: u64,
 }
 
 impl Weir {
@@ -38,6 +46,24 @@ impl Weir {
     /// `/metrics` as text.
     pub(crate) async fn metrics(&self) -> String {
         http::get(self.http, "/metrics").await.expect("weir answers").body
+    }
+
+    /// `/v1/records`, oldest first.
+    pub(crate) async fn records(&self) -> Vec<Value> {
+        let reply = http::get(self.http, "/v1/records").await.expect("weir answers");
+        serde_json::from_str(&reply.body).expect("records are a list in JSON")
+    }
+
+    /// Reloads that it made since its start.
+    pub(crate) async fn reloads(&self) -> u64 {
+        let status = self.status().await.expect("weir answers");
+        status["haproxy"][0]["reloads"].as_u64().expect("the status counts reloads")
+    }
+
+    /// What does not change while nobody reloads.
+    pub(crate) async fn generation(&self, haproxy: &Haproxy) -> Generation {
+        let worker = haproxy.worker().await.expect("HAProxy answers");
+        Generation { worker, reloads: self.reloads().await }
     }
 
     /// The HTTP status of `path`.
@@ -70,6 +96,11 @@ impl Weir {
     /// Waits until everything is rendered and HAProxy answers.
     pub(crate) async fn wait_ready(&mut self) -> Value {
         self.wait_status("weir is ready", SOON, |status| status["ready"] == true).await
+    }
+
+    /// Its process ID.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Fails if the daemon has ended.

@@ -1,0 +1,175 @@
+//! What a person does to HAProxy beside weir: wrong servers are repaired, what was set by hand stays, a reload or a
+//! restart loses nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::rig::haproxy::{Haproxy, State};
+use crate::rig::said::says;
+use crate::rig::site::{SERVERS, Site, instances};
+use crate::rig::{Load, SOON, http, wait_for};
+
+/// Repairs are due within `verify_interval`.
+const REPAIR: Duration = Duration::from_mins(1);
+
+/// Sets a server's state as a person does.
+async fn set_state(haproxy: &Haproxy, server: &str, state: &str) {
+    let answer = haproxy.command(&format!("set server web/{server} state {state}")).await;
+    assert_eq!(answer.as_deref().map(str::trim), Some(""), "{server} {state}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_deleted_by_hand_is_added_again() {
+    let Some(site) = Site::new().await else { return };
+    let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
+    for instance in [one, two] {
+        site.consul.register("web", &instance.name, instance.port).await;
+    }
+    let (weir, haproxy) = site.up().await;
+    let before = weir.generation(&haproxy).await;
+    set_state(&haproxy, &one.server(), "maint").await;
+    let answer = haproxy.command(&format!("del server web/{}", one.server())).await.unwrap();
+    assert!(answer.contains("Server deleted"), "{answer}");
+
+    haproxy.wait_state("web", &one.server(), "ready again", REPAIR, State::is_ready).await;
+    site.wait_answering(&["one", "two"], SOON).await;
+    site.consul.register("web", "three", three.port).await;
+    site.wait_answering(&["one", "two", "three"], SOON).await;
+    assert_eq!(weir.generation(&haproxy).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_added_by_hand_goes() {
+    let Some(site) = Site::new().await else { return };
+    let [one, stranger] = &instances(["one", "stranger"]).await[..] else { unreachable!() };
+    site.consul.register("web", "one", one.port).await;
+    let (weir, haproxy) = site.up().await;
+    let before = weir.generation(&haproxy).await;
+    let add = format!("add server web/{0} {0}; set server web/{0} state ready", stranger.server());
+    let answer = haproxy.command(&add).await.unwrap();
+    assert!(answer.contains("New server registered"), "{answer}");
+    haproxy.wait_servers("web", &[one.server()], REPAIR).await;
+    assert_eq!(weir.generation(&haproxy).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_by_hand_is_noticed_and_loses_nothing() {
+    let Some(site) = Site::new().await else { return };
+    let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
+    site.consul.register("web", "one", one.port).await;
+    let kept = site
+        .template(SERVERS)
+        .replace("    mode http\n", "    mode http\n    option idle-close-on-response\n");
+    let (weir, haproxy) = site.up_with(&kept).await;
+    let before = weir.generation(&haproxy).await;
+    let load = Load::at_rate(site.front, 200);
+
+    // At once after it is in force, so that the file may still lack it.
+    site.consul.register("web", "two", two.port).await;
+    haproxy.wait_state("web", &two.server(), "ready", SOON, State::is_ready).await;
+    haproxy.reload().await;
+    let reloaded = Instant::now();
+    let after = haproxy.worker().await.unwrap();
+    assert_ne!(after, before.worker);
+    haproxy.wait_state("web", &two.server(), "ready in the new worker", SOON, State::is_ready).await;
+    eprintln!("right {:?} after the reload by hand", reloaded.elapsed());
+    site.wait_answering(&["one", "two"], SOON).await;
+    wait_for("weir has noticed", SOON, async || {
+        let records = weir.records().await;
+        records
+            .iter()
+            .any(|record| record["kind"] == "process_changed" && record["pid"] == after)
+            .then_some(())
+    })
+    .await;
+    site.consul.register("web", "three", three.port).await;
+    site.wait_answering(&["one", "two", "three"], SOON).await;
+    let seen = load.stop().await;
+    assert_eq!(seen.failed, 0, "{seen:?}");
+    let now = weir.generation(&haproxy).await;
+    assert_eq!((now.worker, now.reloads), (after, before.reloads), "weir reloaded too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_by_hand_stays_and_is_in_force_again_after_a_reload() {
+    let Some(site) = Site::new().await else { return };
+    let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
+    for instance in [one, two] {
+        site.consul.register("web", &instance.name, instance.port).await;
+    }
+    let (mut weir, haproxy) = site.up().await;
+    let before = weir.generation(&haproxy).await;
+    set_state(&haproxy, &one.server(), "maint").await;
+    haproxy.command(&format!("set server web/{} weight 7", two.server())).await.unwrap();
+
+    let by_hand = |server: &str| [server.to_owned(), "by_hand".to_owned()];
+    let shown = |status: &serde_json::Value, server: &str| {
+        let words = by_hand(server);
+        says(status, &[&words[0], &words[1]])
+    };
+    weir.wait_status("it is shown as a person's", REPAIR, |status| {
+        shown(status, &one.server()) && shown(status, &two.server())
+    })
+    .await;
+    site.consul.register("web", "three", three.port).await;
+    site.wait_answering(&["two", "three"], SOON).await;
+    let is_theirs = async || {
+        let (one, two) =
+            (haproxy.state("web", &one.server()).await?, haproxy.state("web", &two.server()).await?);
+        (one.is_in_maint() && two.weight == 7).then_some(())
+    };
+    assert_eq!(is_theirs().await, Some(()), "weir undid what was set by hand");
+    assert_eq!(weir.generation(&haproxy).await, before);
+
+    site.write_template(&site.template(SERVERS).replace("timeout server 20s", "timeout server 21s"));
+    wait_for("weir has reloaded", SOON, async || haproxy.worker().await.filter(|pid| *pid != before.worker))
+        .await;
+    let answered = Instant::now();
+    wait_for("it is in force again", SOON, is_theirs).await;
+    eprintln!("in force {:?} after the new worker was seen", answered.elapsed());
+    site.wait_answering(&["two", "three"], SOON).await;
+    assert_eq!(weir.generation(&haproxy).await.reloads, before.reloads + 1);
+
+    set_state(&haproxy, &one.server(), "ready").await;
+    site.wait_answering(&["one", "two", "three"], SOON).await;
+    weir.wait_status("it is no longer shown", REPAIR, |status| !shown(status, &one.server())).await;
+    haproxy.wait_state("web", &one.server(), "ready", SOON, State::is_ready).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_haproxy_that_was_killed_starts_with_the_right_pools() {
+    let Some(site) = Site::new().await else { return };
+    let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
+    site.consul.register("web", "one", one.port).await;
+    let (mut weir, mut haproxy) = site.up().await;
+    let reloads = weir.reloads().await;
+    site.consul.register("web", "two", two.port).await;
+    haproxy.wait_state("web", &two.server(), "ready", SOON, State::is_ready).await;
+    site.consul.deregister("one").await;
+    haproxy.wait_servers("web", &[two.server()], SOON).await;
+    wait_for("the file follows", SOON, async || {
+        let file = site.rendered();
+        (file.contains(&two.server()) && !file.contains(&one.server())).then_some(())
+    })
+    .await;
+    haproxy.kill().await;
+    weir.wait_status("weir misses it", SOON, |status| status["haproxy"][0]["state"] == "not_running").await;
+    // A change while it is away is in the file when it starts.
+    site.consul.register("web", "three", three.port).await;
+    wait_for("the file has it", SOON, async || site.rendered().contains(&three.server()).then_some(())).await;
+
+    let haproxy = Haproxy::start(site.dir()).await;
+    let servers: Vec<String> = haproxy.servers("web").await.unwrap().into_keys().collect();
+    let mut wanted = vec![two.server(), three.server()];
+    wanted.sort();
+    assert_eq!(servers, wanted, "{}", site.rendered());
+    for _ in 0..20 {
+        let reply = http::get(site.front, "/").await.unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    site.consul.register("web", "one", one.port).await;
+    site.wait_answering(&["one", "two", "three"], SOON).await;
+    weir.wait_ready().await;
+    assert_eq!(weir.reloads().await, reloads, "a start of HAProxy needs no reload");
+}
