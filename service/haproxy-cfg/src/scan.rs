@@ -59,6 +59,8 @@ impl<'t> Scan<'t> {
             self.out.fault = Some((open, FaultKind::UnclosedQuote));
         }
         self.end_word();
+        // A document lives long, and there are thousands of lines in it.
+        self.out.words.shrink_to_fit();
         self.out
     }
 

@@ -9,14 +9,10 @@ use crate::document::Document;
 use crate::lexer::lex;
 use crate::section::{Section, is_keyword};
 
-/// How far ahead an equal part is looked for: so many sections may be removed at one place before what follows is read
-/// anew.
-const AHEAD: usize = 16;
-
-/// One configuration file in parts.
+/// One configuration file in parts. A clone costs nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sections {
-    parts: Vec<Part>,
+    parts: Arc<[Part]>,
 }
 
 /// What stands before the first section, or one section.
@@ -53,26 +49,19 @@ impl Sections {
         Self::default().parse_again(text)
     }
 
-    /// Reads a later text of the same file.
+    /// Reads a later text of the same file. Costs a comparison of the texts, and a reading of what differs.
     #[must_use]
     pub fn parse_again(&self, text: &str) -> Self {
-        let (mut parts, mut at) = (Vec::with_capacity(self.parts.len()), 0);
+        let (mut parts, mut known) = (Vec::with_capacity(self.parts.len() + 1), &*self.parts);
         let (mut start, mut lines_before) = (0, 0);
-        for part in cut(text) {
-            let known = self.parts.iter().skip(at).take(AHEAD);
-            let found = known.enumerate().find(|(_, known)| known.document.text() == part);
-            let document = if let Some((ahead, known)) = found {
-                at += ahead;
-                known.document.clone()
-            } else {
-                Arc::new(Document::parse(part))
-            };
-            at += 1;
-            let lines = document.lines().len();
+        while start < text.len() {
+            let document = known_first(&mut known, &text[start..])
+                .unwrap_or_else(|| Arc::new(Document::parse(first_part(&text[start..]))));
+            let (length, lines) = (document.text().len(), document.lines().len());
             parts.push(Part { document, lines_before, start });
-            (start, lines_before) = (start + part.len(), lines_before + lines);
+            (start, lines_before) = (start + length, lines_before + lines);
         }
-        Self { parts }
+        Self { parts: parts.into() }
     }
 
     /// All parts, in order; printed one after the other they are the text.
@@ -87,34 +76,58 @@ impl Sections {
     }
 }
 
-/// The text before each section header, and after the last.
-fn cut(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let mut end = 0;
-        for line in rest.split_inclusive('\n') {
-            if end > 0 && opens(line) {
-                break;
-            }
-            end += line.len();
-        }
-        let (part, after) = rest.split_at(end);
-        rest = after;
-        (!part.is_empty()).then_some(part)
-    })
+/// The part that `text` begins with, where it is known. It is looked for by its first line, which names it; the known
+/// ones before it are passed over, since sections keep their order.
+fn known_first(known: &mut &[Part], text: &str) -> Option<Arc<Document>> {
+    let at = known.iter().position(|part| text.starts_with(header(part)))?;
+    let (part, next) = (&known[at], known.get(at + 1));
+    *known = &known[at + 1..];
+    let rest = text.strip_prefix(part.document.text())?;
+    ends_before(part, next, rest).then(|| part.document.clone())
 }
 
-/// Whether the line opens a section, without reading all of it.
+/// Whether `part`, followed by `rest`, ends where `rest` begins. `next` followed it before.
+fn ends_before(part: &Part, next: Option<&Part>, rest: &str) -> bool {
+    let header = next.map(header).filter(|header| header.ends_with('\n'));
+    let as_before = header.is_some_and(|header| rest.starts_with(header));
+    rest.is_empty() || as_before || (part.document.text().ends_with('\n') && opens(first_line(rest)))
+}
+
+/// The first line of a part.
+fn header(part: &Part) -> &str {
+    let line = part.document.lines().first();
+    line.map(|line| part.document.source(line)).unwrap_or_default()
+}
+
+/// The text up to the second section header, or the first where something stands before it.
+fn first_part(text: &str) -> &str {
+    let mut end = first_line(text).len();
+    while end < text.len() && !opens(first_line(&text[end..])) {
+        end += first_line(&text[end..]).len();
+    }
+    &text[..end]
+}
+
+/// The first line, its line feed included.
+fn first_line(text: &str) -> &str {
+    text.split_inclusive('\n').next().unwrap_or_default()
+}
+
+/// Whether the line opens a section, mostly without reading all of it.
 fn opens(line: &str) -> bool {
-    let word = line.trim_start_matches([' ', '\t', '\r', '\u{b}', '\u{c}']);
+    let word = line.trim_start_matches(SPACE);
     let end = word.find(|character: char| !character.is_ascii_alphanumeric() && character != '-');
     let (word, after) = word.split_at(end.unwrap_or(word.len()));
-    // What is quoted or escaped may still spell a keyword.
-    if after.starts_with(['"', '\'', '\\']) {
-        return lex(line).first().is_some_and(|line| Section::open(line, 0).is_some());
+    if after.is_empty() || after.starts_with(SPACE) {
+        return is_keyword(word);
     }
-    is_keyword(word) && lex(line).first().is_some_and(|line| Section::open(line, 0).is_some())
+    // What is quoted or escaped may still spell a keyword.
+    let doubtful = is_keyword(word) || after.starts_with(['"', '\'', '\\']);
+    doubtful && lex(line).first().is_some_and(|line| Section::open(line, 0).is_some())
 }
+
+/// What separates words, and the line feed.
+const SPACE: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
 
 #[cfg(test)]
 mod tests {
@@ -134,6 +147,8 @@ mod tests {
         assert_eq!((after.parts[3].lines_before, after.parts[3].start), (4, 31));
         let gone = before.parse_again("# top\nbackend b\n");
         assert!(Arc::ptr_eq(&gone.parts[1].document, &before.parts[3].document));
+        let come = before.parse_again(&format!("global\nlisten new\n{}", before.parts[3].document.text()));
+        assert!(Arc::ptr_eq(&come.parts[2].document, &before.parts[3].document));
     }
 
     fn line() -> impl Strategy<Value = String> {
@@ -159,8 +174,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_are_the_sections_of_the_whole_text(first in text(), second in text()) {
-            let again = Sections::parse(&first).parse_again(&second);
+        fn parts_are_the_sections_of_the_whole_text(first in text(), second in text(), third in text()) {
+            let again = Sections::parse(&third).parse_again(&first).parse_again(&second);
             prop_assert_eq!(texts(&again).concat(), second.clone());
             prop_assert_eq!(&again, &Sections::parse(&second));
             let whole = Document::parse(second.clone());

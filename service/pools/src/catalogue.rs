@@ -3,6 +3,7 @@
 //! A [`Query`] without an answer is *not known yet*; an [`Answer`] may well be empty. The two are never mixed up:
 //! a template that reads something unknown waits, one that reads something empty renders.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -91,10 +92,10 @@ pub struct KeyPair {
     pub value: String,
 }
 
-/// The answers known at one moment.
+/// The answers known at one moment. A clone costs nothing, a change of one the size of the map, but no text of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalogue {
-    answers: BTreeMap<Query, Answer>,
+    answers: Arc<BTreeMap<Arc<Query>, Answer>>,
 }
 
 impl Catalogue {
@@ -103,18 +104,30 @@ impl Catalogue {
         self.answers.get(query)
     }
 
+    /// The answer, and the query as it stands here: the same in memory from one moment to the next.
+    pub fn entry(&self, query: &Query) -> Option<(&Arc<Query>, &Answer)> {
+        self.answers.get_key_value(query)
+    }
+
     /// Puts an answer in. Returns whether it differs from the one before.
     pub fn insert(&mut self, query: Query, answer: Answer) -> bool {
         if self.answers.get(&query) == Some(&answer) {
             return false;
         }
-        self.answers.insert(query, answer);
+        let answers = Arc::make_mut(&mut self.answers);
+        if let Some(before) = answers.get_mut(&query) {
+            *before = answer;
+        } else {
+            answers.insert(Arc::new(query), answer);
+        }
         true
     }
 
     /// Forgets the answers to queries that nobody asks any more.
     pub fn retain(&mut self, wanted: &BTreeSet<Query>) {
-        self.answers.retain(|query, _| wanted.contains(query));
+        if !self.answers.keys().all(|query| wanted.contains(&**query)) {
+            Arc::make_mut(&mut self.answers).retain(|query, _| wanted.contains(&**query));
+        }
     }
 
     /// All instances of a service; `None` while they are not known.
@@ -127,24 +140,43 @@ impl Catalogue {
 
     /// Every answer, in order of the queries.
     pub fn iter(&self) -> impl Iterator<Item = (&Query, &Answer)> {
-        self.answers.iter()
+        self.answers.iter().map(|(query, answer)| (&**query, answer))
     }
 
-    /// Whether both moments have the same answers to all of `queries`, unknown ones included. Answers that are the
-    /// same list in memory cost next to nothing.
+    /// The queries whose answers differ between two moments, or that are known at one of them only, in order. Answers
+    /// that are the same list in memory cost next to nothing.
+    pub fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Query> {
+        let same = Arc::ptr_eq(&self.answers, &other.answers);
+        let entries = |catalogue: &'a Self| catalogue.answers.iter().take(if same { 0 } else { usize::MAX });
+        let (mut mine, mut others) = (entries(self).peekable(), entries(other).peekable());
+        std::iter::from_fn(move || {
+            loop {
+                let order = match (mine.peek(), others.peek()) {
+                    (None, None) => return None,
+                    (Some(_), None) => Ordering::Less,
+                    (None, Some(_)) => Ordering::Greater,
+                    (Some((a, _)), Some((b, _))) if Arc::ptr_eq(a, b) => Ordering::Equal,
+                    (Some((a, _)), Some((b, _))) => a.cmp(b),
+                };
+                let a = if order.is_le() { mine.next() } else { None };
+                let b = if order.is_ge() { others.next() } else { None };
+                if a.map(|(_, answer)| answer) != b.map(|(_, answer)| answer) {
+                    return a.or(b).map(|(query, _)| &**query);
+                }
+            }
+        })
+    }
+
+    /// Whether both moments have the same answers to all of `queries`, unknown ones included.
     pub fn agrees(&self, other: &Self, queries: &BTreeSet<Query>) -> bool {
-        if self.answers.len() != other.answers.len() || !self.answers.keys().eq(other.answers.keys()) {
-            return queries.iter().all(|query| self.get(query) == other.get(query));
-        }
-        let pairs = self.answers.iter().zip(other.answers.values());
-        let mut differing = pairs.filter(|((_, mine), others)| mine != others).map(|((query, _), _)| query);
-        differing.all(|query| !queries.contains(query))
+        !self.differing(other).any(|query| queries.contains(query))
     }
 }
 
 impl FromIterator<(Query, Answer)> for Catalogue {
     fn from_iter<I: IntoIterator<Item = (Query, Answer)>>(answers: I) -> Self {
-        Self { answers: answers.into_iter().collect() }
+        let answers = answers.into_iter().map(|(query, answer)| (Arc::new(query), answer));
+        Self { answers: Arc::new(answers.collect()) }
     }
 }
 
@@ -171,9 +203,18 @@ mod tests {
                 };
                 values.iter().map(answer).collect()
             };
-            let same = asked.iter().all(|path| a.get(path) == b.get(path));
+            let (first, second) = (moment(&a), moment(&b));
+            // One that came out of the other, so that both have the same queries in memory.
+            let mut third = second.clone();
+            third.insert(key("a"), Answer::Value(None));
             let asked: BTreeSet<Query> = asked.iter().map(|path| key(path)).collect();
-            prop_assert_eq!(moment(&a).agrees(&moment(&b), &asked), same);
+            third.retain(&asked);
+            for (one, other) in [(&first, &second), (&second, &third), (&third, &third)] {
+                let differs = |query: &Query| one.get(query) != other.get(query);
+                let expected: Vec<Query> = ["a", "b", "c", "d"].map(key).into_iter().filter(differs).collect();
+                prop_assert_eq!(one.differing(other).cloned().collect::<Vec<_>>(), expected);
+                prop_assert_eq!(one.agrees(other, &asked), !asked.iter().any(differs));
+            }
         }
     }
 }

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Answer, Catalogue, Instance, Query, ServiceEntry};
 
-/// Which servers stand in which backend, as `ADDRESS:PORT`.
-pub type Pools = BTreeMap<String, BTreeSet<String>>;
+/// Which servers stand in which backend, as `ADDRESS:PORT`. What did not change from one text to the next is the same in
+/// memory.
+pub type Pools = BTreeMap<Arc<str>, Arc<BTreeSet<String>>>;
 
 /// A pool that keeps instances which Consul no longer lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl Held {
 
     /// Lets one kept instance go for each server that is newly present: itself, else the last in order. So the pool's
     /// size changes by steps, and one early comer does not take the whole load.
-    fn replace(&mut self, present: &BTreeSet<String>) {
+    fn replace<'a>(&mut self, present: impl Iterator<Item = &'a String>) {
         for server in present {
             if !self.back.insert(server.clone()) {
                 continue;
@@ -97,14 +98,17 @@ impl Guard {
     pub fn hold(
         &mut self,
         emptied: &BTreeSet<String>,
-        in_force: &Pools,
+        in_force: &[&Pools],
         last_good: &Catalogue,
         catalogue: &Catalogue,
     ) -> Verdict {
-        let owners = owners(catalogue);
+        let pools: Vec<(&String, BTreeSet<String>)> = emptied
+            .iter()
+            .map(|backend| (backend, servers_in(backend, in_force).cloned().collect()))
+            .collect();
+        let owners = owners(catalogue, pools.iter().flat_map(|(_, servers)| servers));
         let mut verdict = Verdict::default();
-        for backend in emptied {
-            let servers = in_force.get(backend).cloned().unwrap_or_default();
+        for (backend, servers) in pools {
             let mut kept = instances_of(&servers, last_good, catalogue);
             if kept.is_empty() {
                 verdict.untraceable.insert(backend.clone());
@@ -124,12 +128,12 @@ impl Guard {
     /// Takes note of what came back. `pools` is what the catalogue alone gives. Each server that is there replaces a
     /// kept one: itself first, then any. A kept one also goes when another service owns its address and port.
     /// Returns the pools that are no longer held.
-    pub fn replace(&mut self, pools: &Pools, catalogue: &Catalogue) -> BTreeSet<String> {
-        let owners = owners(catalogue);
-        let nothing = BTreeSet::new();
+    pub fn replace(&mut self, pools: &[&Pools], catalogue: &Catalogue) -> BTreeSet<String> {
+        let kept = self.held.values().flat_map(|held| &held.kept);
+        let owners = owners(catalogue, kept.map(|kept| &kept.server));
         for (backend, held) in &mut self.held {
             held.kept.retain(|kept| !kept.owned_by_another(&owners));
-            held.replace(pools.get(backend).unwrap_or(&nothing));
+            held.replace(servers_in(backend, pools));
         }
         let ended = self.held.iter().filter(|(_, held)| held.kept.is_empty());
         let ended: BTreeSet<String> = ended.map(|(backend, _)| backend.clone()).collect();
@@ -148,14 +152,36 @@ impl Guard {
     }
 }
 
-/// The pools that had servers in force and would have none. Pools named in `released` may be empty.
-pub fn emptied(in_force: &Pools, wanted: &Pools, released: impl Fn(&str) -> bool) -> BTreeSet<String> {
-    in_force
-        .iter()
-        .filter(|(backend, servers)| !servers.is_empty() && !released(backend))
-        .filter(|(backend, _)| wanted.get(*backend).is_none_or(BTreeSet::is_empty))
-        .map(|(backend, _)| backend.clone())
+/// The pools that had servers in force and would have none, each output's pools in the same place of both lists. Pools named in
+/// `released` may be empty.
+pub fn emptied(in_force: &[&Pools], wanted: &[&Pools], released: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let nothing = Pools::new();
+    let both =
+        in_force.iter().enumerate().map(|(at, before)| (*before, *wanted.get(at).unwrap_or(&&nothing)));
+    let candidates = both.flat_map(|(before, now)| emptied_in(before, now));
+    candidates
+        .filter(|backend| servers_in(backend, wanted).next().is_none() && !released(backend))
+        .map(ToString::to_string)
         .collect()
+}
+
+/// Those that had servers in one output and have none there now.
+fn emptied_in<'a>(before: &'a Pools, now: &'a Pools) -> impl Iterator<Item = &'a Arc<str>> {
+    let mut now = now.iter().peekable();
+    let full = before.iter().filter(|(_, servers)| !servers.is_empty());
+    // Both are in order, so that one walk will do.
+    let emptied = full.filter(move |(backend, _)| {
+        while now.peek().is_some_and(|(other, _)| other != backend && other < backend) {
+            now.next();
+        }
+        !now.peek().is_some_and(|(other, servers)| other == backend && !servers.is_empty())
+    });
+    emptied.map(|(backend, _)| backend)
+}
+
+/// The servers of a backend, in all outputs.
+fn servers_in<'a>(backend: &str, pools: &[&'a Pools]) -> impl Iterator<Item = &'a String> {
+    pools.iter().filter_map(|pools| pools.get(backend)).flat_map(|servers| servers.iter())
 }
 
 /// What turned empty between two moments and is not a list of instances: keys and the list of services. Their last
@@ -212,15 +238,25 @@ impl Kept {
     }
 }
 
-/// The names of the services that have a living instance at each `ADDRESS:PORT`.
-fn owners(catalogue: &Catalogue) -> BTreeMap<String, BTreeSet<&str>> {
-    let mut owners: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+/// The names of the services that have a living instance at each of these `ADDRESS:PORT`.
+fn owners<'a, 'c>(
+    catalogue: &'c Catalogue,
+    servers: impl Iterator<Item = &'a String>,
+) -> BTreeMap<String, BTreeSet<&'c str>> {
+    let mut owners: BTreeMap<String, BTreeSet<&'c str>> =
+        servers.map(|server| (server.clone(), BTreeSet::new())).collect();
+    // There are thousands of instances, and few that share a port with a kept one.
+    let port = |server: &String| server.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    let ports: BTreeSet<u16> = owners.keys().filter_map(port).collect();
     for (_, answer) in catalogue.iter() {
         let Answer::Instances(instances) = answer else { continue };
-        for instance in instances.iter() {
-            owners.entry(instance.server()).or_default().insert(&instance.name);
+        for instance in instances.iter().filter(|instance| ports.contains(&instance.port)) {
+            if let Some(names) = owners.get_mut(&instance.server()) {
+                names.insert(&instance.name);
+            }
         }
     }
+    owners.retain(|_, names| !names.is_empty());
     owners
 }
 
@@ -248,6 +284,8 @@ fn list_service(catalogue: &mut Catalogue, services: &Query, instance: &Instance
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::instance::tests::instance;
 
@@ -273,7 +311,8 @@ mod tests {
     }
 
     fn pool(servers: &[&str]) -> Pools {
-        Pools::from([("web".into(), servers.iter().map(ToString::to_string).collect())])
+        let servers: BTreeSet<String> = servers.iter().map(ToString::to_string).collect();
+        Pools::from([("web".into(), servers.into())])
     }
 
     /// The servers of the effective catalogue, as a template that lists the service would print them.
@@ -283,8 +322,8 @@ mod tests {
 
     fn guard_over(in_force: &[&str]) -> Guard {
         let mut guard = Guard::default();
-        let emptied = emptied(&pool(in_force), &pool(&[]), |_| false);
-        guard.hold(&emptied, &pool(in_force), &catalogue(in_force), &catalogue(&[]));
+        let emptied = emptied(&[&pool(in_force)], &[&pool(&[])], |_| false);
+        guard.hold(&emptied, &[&pool(in_force)], &catalogue(in_force), &catalogue(&[]));
         guard
     }
 
@@ -298,10 +337,10 @@ mod tests {
 
     #[test]
     fn a_pool_that_vanished_is_an_emptied_pool_and_a_released_one_is_not() {
-        let in_force = pool(&["10.0.0.1:80"]);
-        assert_eq!(emptied(&in_force, &Pools::new(), |_| false), BTreeSet::from(["web".to_owned()]));
-        assert_eq!(emptied(&in_force, &Pools::new(), |backend| backend == "web"), BTreeSet::new());
-        assert_eq!(emptied(&pool(&[]), &pool(&[]), |_| false), BTreeSet::new());
+        let (in_force, none) = (pool(&["10.0.0.1:80"]), Pools::new());
+        assert_eq!(emptied(&[&in_force], &[&none], |_| false), BTreeSet::from(["web".to_owned()]));
+        assert_eq!(emptied(&[&in_force], &[&none], |backend| backend == "web"), BTreeSet::new());
+        assert_eq!(emptied(&[&pool(&[])], &[&pool(&[])], |_| false), BTreeSet::new());
     }
 
     #[test]
@@ -309,18 +348,18 @@ mod tests {
         let mut guard = guard_over(&["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
         // Back at its own address: the other two stay.
         let now = catalogue(&["10.0.0.2:80"]);
-        assert_eq!(guard.replace(&pool(&["10.0.0.2:80"]), &now), BTreeSet::new());
+        assert_eq!(guard.replace(&[&pool(&["10.0.0.2:80"])], &now), BTreeSet::new());
         assert_eq!(servers(&guard.effective(&now)), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
         // The same news twice changes nothing.
-        guard.replace(&pool(&["10.0.0.2:80"]), &now);
+        guard.replace(&[&pool(&["10.0.0.2:80"])], &now);
         assert_eq!(servers(&guard.effective(&now)).len(), 3);
         // At a new address: one more goes.
         let now = catalogue(&["10.0.0.2:80", "10.0.0.9:80"]);
-        guard.replace(&pool(&["10.0.0.2:80", "10.0.0.9:80"]), &now);
+        guard.replace(&[&pool(&["10.0.0.2:80", "10.0.0.9:80"])], &now);
         assert_eq!(servers(&guard.effective(&now)), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.9:80"]);
         // The last one: nothing is held any more.
         let now = catalogue(&["10.0.0.2:80", "10.0.0.8:80", "10.0.0.9:80"]);
-        let ended = guard.replace(&pool(&["10.0.0.2:80", "10.0.0.8:80", "10.0.0.9:80"]), &now);
+        let ended = guard.replace(&[&pool(&["10.0.0.2:80", "10.0.0.8:80", "10.0.0.9:80"])], &now);
         assert_eq!(ended, BTreeSet::from(["web".to_owned()]));
         assert!(guard.is_idle());
         assert_eq!(guard.effective(&now), now);
@@ -329,8 +368,8 @@ mod tests {
     #[test]
     fn one_that_left_again_is_not_kept_a_second_time() {
         let mut guard = guard_over(&["10.0.0.1:80", "10.0.0.2:80"]);
-        guard.replace(&pool(&["10.0.0.1:80"]), &catalogue(&["10.0.0.1:80"]));
-        guard.replace(&pool(&[]), &catalogue(&[]));
+        guard.replace(&[&pool(&["10.0.0.1:80"])], &catalogue(&["10.0.0.1:80"]));
+        guard.replace(&[&pool(&[])], &catalogue(&[]));
         assert_eq!(servers(&guard.effective(&catalogue(&[]))), ["10.0.0.2:80"]);
     }
 
@@ -340,7 +379,7 @@ mod tests {
         let other = Query::Service { name: "mail".into(), datacenter: None };
         let mut now = catalogue(&[]);
         now.insert(other, Answer::Instances([instance("mail", "10.0.0.1:80")].into()));
-        guard.replace(&pool(&[]), &now);
+        guard.replace(&[&pool(&[])], &now);
         assert_eq!(servers(&guard.effective(&now)), ["10.0.0.2:80"]);
     }
 
@@ -354,10 +393,10 @@ mod tests {
         let mut guard = Guard::default();
         let in_force = pool(&["10.0.0.1:80", "10.0.0.2:80"]);
         let emptied = BTreeSet::from(["web".to_owned()]);
-        assert_eq!(guard.hold(&emptied, &in_force, &before, &now).held, emptied);
+        assert_eq!(guard.hold(&emptied, &[&in_force], &before, &now).held, emptied);
         // The shared one is the other's alone now: only the rest is kept.
         assert_eq!(servers(&guard.effective(&now)), ["10.0.0.2:80"]);
-        let verdict = Guard::default().hold(&emptied, &pool(&["10.0.0.1:80"]), &before, &now);
+        let verdict = Guard::default().hold(&emptied, &[&pool(&["10.0.0.1:80"])], &before, &now);
         assert_eq!(verdict, Verdict { taken: emptied, ..Verdict::default() });
     }
 
@@ -366,7 +405,7 @@ mod tests {
         let mut guard = Guard::default();
         let emptied = BTreeSet::from(["web".to_owned()]);
         let last_good = catalogue(&["10.0.0.1:80"]);
-        let verdict = guard.hold(&emptied, &pool(&["10.9.9.9:80"]), &last_good, &catalogue(&[]));
+        let verdict = guard.hold(&emptied, &[&pool(&["10.9.9.9:80"])], &last_good, &catalogue(&[]));
         assert_eq!(verdict, Verdict { untraceable: emptied, ..Verdict::default() });
     }
 
@@ -378,5 +417,31 @@ mod tests {
         let now = Catalogue::from_iter([(query("a"), Answer::Value(None)), (query("b"), value("2"))]);
         let kept = keep_turned_empty(&now, &before);
         assert_eq!((kept.get(&query("a")), kept.get(&query("b"))), (Some(&value("1")), Some(&value("2"))));
+    }
+
+    /// Pools of some outputs: backends with so many servers.
+    fn outputs() -> impl Strategy<Value = Vec<BTreeMap<String, usize>>> {
+        prop::collection::vec(prop::collection::btree_map("[a-d]", 0usize..2, 0..4), 3)
+    }
+
+    proptest! {
+        #[test]
+        fn emptied_is_what_no_output_has_servers_for_any_more(before in outputs(), now in outputs()) {
+            let pools = |outputs: &[BTreeMap<String, usize>]| -> Vec<Pools> {
+                let set = |count: usize| Arc::new((0..count).map(|n| n.to_string()).collect::<BTreeSet<_>>());
+                let pools = |output: &BTreeMap<String, usize>| {
+                    output.iter().map(|(name, count)| (Arc::from(name.as_str()), set(*count))).collect()
+                };
+                outputs.iter().map(pools).collect()
+            };
+            let full = |outputs: &[BTreeMap<String, usize>]| -> BTreeSet<String> {
+                let full = outputs.iter().flatten().filter(|(_, count)| **count > 0);
+                full.map(|(name, _)| name.clone()).collect()
+            };
+            let (before_pools, now_pools) = (pools(&before), pools(&now));
+            let (in_force, wanted): (Vec<&Pools>, Vec<&Pools>) =
+                (before_pools.iter().collect(), now_pools.iter().collect());
+            prop_assert_eq!(emptied(&in_force, &wanted, |_| false), &full(&before) - &full(&now));
+        }
     }
 }

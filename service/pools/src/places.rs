@@ -9,11 +9,14 @@
 //! the place of another. Nothing is resolved, sanitised or cut: a value fits as it is, or not at all.
 
 mod characters;
+mod checked;
 mod haproxy;
 mod options;
 mod words;
 
 use std::ops::Range;
+
+pub use checked::Checked;
 
 /// What kind of file a template renders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
