@@ -157,7 +157,7 @@ impl PoolLoop {
     pub(super) fn forget_confirmed(&mut self) {
         let outputs = &self.outputs;
         let servers =
-            |backend: &String| outputs.iter().any(|o| o.pools.get(backend).is_some_and(|p| !p.is_empty()));
+            |backend: &String| outputs.iter().any(|o| o.pools.get(backend.as_str()).is_some_and(|p| !p.is_empty()));
         self.confirmed.retain(|backend| servers(backend));
     }
 

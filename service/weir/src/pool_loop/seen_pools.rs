@@ -63,11 +63,11 @@ impl SeenPools {
             .iter()
             .flat_map(|output| output.iter())
             .map(|(backend, servers)| {
-                let kept = self.kept.get(backend).cloned().unwrap_or_default();
+                let kept = self.kept.get(&**backend).cloned().unwrap_or_default();
                 let leaving = self.leaving(backend).filter(|address| !servers.contains(address.as_str()));
                 let all = servers.iter().chain(leaving);
                 let servers = all.map(|server| self.server(backend, server, kept.contains(server))).collect();
-                PoolStatus { backend: backend.clone(), servers, kept }
+                PoolStatus { backend: backend.to_string(), servers, kept }
             })
             .collect()
     }

@@ -1,6 +1,7 @@
 //! Which servers stand in which backend of a rendered configuration.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use haproxy_cfg::{Document, Server};
 use weir_pools::guard::Pools;
@@ -16,7 +17,7 @@ pub(crate) fn pools_in(document: &Document) -> Pools {
     let mut pools = Pools::new();
     for pool in document.pools() {
         let servers: BTreeSet<String> = pool.servers.iter().map(address_of).collect();
-        pools.entry(pool.name.to_owned()).or_default().extend(servers);
+        Arc::make_mut(pools.entry(pool.name.into()).or_default()).extend(servers);
     }
     pools
 }
@@ -36,10 +37,13 @@ pub(crate) fn has_peers(text: &str) -> bool {
 
 /// What differs between two sets of pools, in words: `web +10.0.0.1:80 -10.0.0.2:80`. Empty where nothing does.
 pub(crate) fn difference(before: &Pools, after: &Pools) -> String {
-    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let none = BTreeSet::new();
+    let names: BTreeSet<&Arc<str>> = before.keys().chain(after.keys()).collect();
+    let none = Arc::default();
     let words = names.into_iter().filter_map(|name| {
         let (old, new) = (before.get(name).unwrap_or(&none), after.get(name).unwrap_or(&none));
+        if Arc::ptr_eq(old, new) {
+            return None;
+        }
         let added = new.difference(old).map(|server| format!(" +{server}"));
         let gone = old.difference(new).map(|server| format!(" -{server}"));
         let changes: Vec<String> = added.chain(gone).collect();

@@ -133,7 +133,7 @@ impl Renderer {
         let mut emptied = self.emptied(inputs, &pages);
         if !emptied.is_empty() {
             let in_force = union(inputs.choices.iter().map(|choice| choice.in_force));
-            let verdict = guard.hold(&emptied, &in_force, inputs.last_good, &clean);
+            let verdict = guard.hold(&emptied, &[&in_force], inputs.last_good, &clean);
             held = verdict.held;
             let base = if verdict.untraceable.is_empty() {
                 clean
@@ -182,14 +182,14 @@ impl Renderer {
         let pages = self.render_all(inputs, clean);
         let usable = pages.iter().flatten().filter_map(|page| page.as_ref().ok());
         let pools = union(usable.filter(|page| page.waiting.is_empty()).map(|page| &page.pools));
-        guard.replace(&pools, clean)
+        guard.replace(&[&pools], clean)
     }
 
     /// The pools that would become empty by an answer. A pool that is empty with the last good answers too was emptied
     /// by an edit of its template: that is meant.
     fn emptied(&mut self, inputs: &Inputs<'_>, pages: &[Option<Rendered>]) -> BTreeSet<String> {
         let in_force = union(inputs.choices.iter().map(|choice| choice.in_force));
-        let mut emptied = guard::emptied(&in_force, &wanted_pools(inputs, pages), inputs.may_be_empty);
+        let mut emptied = guard::emptied(&[&in_force], &[&wanted_pools(inputs, pages)], inputs.may_be_empty);
         let wanted = wanted_pools(inputs, pages);
         // An edit that leaves no server at all is a template that was cut off while it was copied.
         let some_left = wanted.values().any(|servers| !servers.is_empty());
@@ -197,11 +197,11 @@ impl Renderer {
             let before = self.render_all(inputs, inputs.last_good);
             let complete =
                 before.iter().flatten().all(|page| page.as_ref().is_ok_and(|page| page.waiting.is_empty()));
-            let meant = guard::emptied(&in_force, &wanted_pools(inputs, &before), inputs.may_be_empty);
+            let meant = guard::emptied(&[&in_force], &[&wanted_pools(inputs, &before)], inputs.may_be_empty);
             // Where the last good answers do not cover what the edit reads, a backend that it no longer names is
             // taken as meant, one that it leaves without servers is not.
             emptied.retain(
-                |backend| if complete { !meant.contains(backend) } else { wanted.contains_key(backend) },
+                |backend| if complete { !meant.contains(backend) } else { wanted.contains_key(backend.as_str()) },
             );
         }
         emptied
@@ -324,7 +324,7 @@ fn union<'a>(parts: impl Iterator<Item = &'a Arc<Pools>>) -> Arc<Pools> {
     }
     let mut union = Pools::new();
     for (backend, servers) in parts.into_iter().flat_map(|pools| pools.iter()) {
-        union.entry(backend.clone()).or_default().extend(servers.iter().cloned());
+        Arc::make_mut(union.entry(backend.clone()).or_default()).extend(servers.iter().cloned());
     }
     Arc::new(union)
 }
