@@ -14,39 +14,41 @@ use super::wait_for;
 /// A running HAProxy.
 pub(crate) struct Haproxy {
     stats: PathBuf,
+    master: PathBuf,
     process: Process,
 }
 
 impl Haproxy {
-    /// Starts it with `dir/haproxy.cfg` and waits until `dir/stats.sock` answers.
+    /// Starts it with `dir/haproxy.cfg` and waits until `dir/stats.sock` and `dir/master.sock` answer.
     pub(crate) async fn start(dir: &Path) -> Self {
         let binary = binary().expect("the caller asked for it");
         let mut command = Command::new(binary);
         let master = format!("{},level,admin", dir.join("master.sock").display());
         command.args(["-W", "-S", &master, "-f"]).arg(dir.join("haproxy.cfg")).current_dir(dir);
         let process = Process::start("haproxy", command, &dir.join("haproxy.log"));
-        std::fs::write(dir.join("haproxy.pid"), process.pid().to_string()).expect("written");
-        let mut haproxy = Self { stats: dir.join("stats.sock"), process };
+        let (stats, master) = (dir.join("stats.sock"), dir.join("master.sock"));
+        let mut haproxy = Self { stats, master, process };
+        // Not sooner: until then SIGUSR2 does not reload it, but ends it.
+        let pid_file = dir.join("haproxy.pid");
+        let _ = std::fs::remove_file(&pid_file);
         haproxy.wait_up().await;
+        std::fs::write(pid_file, haproxy.process.pid().to_string()).expect("written");
         haproxy
     }
 
     async fn wait_up(&mut self) {
         wait_for("HAProxy answers", Duration::from_secs(10), async || {
             assert!(self.process.exit().is_none(), "HAProxy ended:\n{}", self.process.log());
-            self.command("show info").await
+            self.command("show info").await?;
+            // A master that has started its worker re-executes itself, and answers nobody meanwhile.
+            ask(&self.master, "show proc").await
         })
         .await;
     }
 
     /// One command on the stats socket; `None` where nobody answers just now.
     pub(crate) async fn command(&self, line: &str) -> Option<String> {
-        let mut stream = UnixStream::connect(&self.stats).await.ok()?;
-        stream.write_all(format!("{line}\n").as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        let read = stream.read_to_string(&mut answer);
-        tokio::time::timeout(Duration::from_secs(5), read).await.ok()?.ok()?;
-        Some(answer).filter(|answer| !answer.is_empty())
+        ask(&self.stats, line).await
     }
 
     /// The servers of a backend and their status (`UP`, `DOWN`, `MAINT`, `no check`, …).
@@ -71,6 +73,16 @@ impl Haproxy {
         })
         .await;
     }
+}
+
+async fn ask(socket: &Path, line: &str) -> Option<String> {
+    let mut stream = UnixStream::connect(socket).await.ok()?;
+    stream.write_all(format!("{line}\n").as_bytes()).await.ok()?;
+    stream.shutdown().await.ok()?;
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    tokio::time::timeout(Duration::from_secs(5), read).await.ok()?.ok()?;
+    Some(answer).filter(|answer| !answer.is_empty())
 }
 
 /// Where the HAProxy to test with is; says so on stderr where there is none.
