@@ -28,6 +28,7 @@ use std::time::{Duration, SystemTime};
 use haproxy_cfg::Document;
 
 pub use command::{MAX_COMMAND, Reply, Step};
+pub use keywords::{KEYWORDS_UP_TO, Keyword, keywords};
 pub use memory::Memory;
 pub use observed::{Admin, CheckState, Observed, ObservedServer};
 
