@@ -3,16 +3,19 @@
 CARGO = cargo
 FREEBSD = x86_64-unknown-freebsd
 TOOLS = target/tools/bin
+# The integration tests in which it matters what HAProxy does.
+HAPROXY_TESTS = edit:: guard:: lock:: pools:: reload_retry:: rig_itself:: shipped::
 # Runs the command in $1 as root where that is possible without asking; in a subshell, for its exit.
 AS_ROOT = if [ "$$(id -u)" = 0 ]; then sh -c "$$1"; elif sudo -n true 2>/dev/null; then sudo -n sh -c "$$1"; else exit 1; fi
 
-.PHONY: all help demo test lint check-freebsd bench nomad-client-check tools compiler haproxy consul
+.PHONY: all help demo test test-haproxys lint check-freebsd bench nomad-client-check tools compiler haproxy haproxys consul
 
 all: help
 
 help:
 	@echo 'make demo                 Consul, Nomad and instances in one process, a real HAProxy, weir on top; ^C ends it'
 	@echo 'make test                 all tests, those against the real Consul and HAProxy too'
+	@echo 'make test-haproxys        those against HAProxy, with each of its versions that is here'
 	@echo 'make lint                 formatting, and clippy with warnings denied'
 	@echo 'make check-freebsd        the same clippy for FreeBSD'
 	@echo 'make bench                from a change in Consul to an answer through HAProxy, beside consul-template'
@@ -25,6 +28,17 @@ demo: compiler haproxy
 
 test: tools
 	$(CARGO) test --workspace
+
+# The installed one and those in $(TOOLS).
+test-haproxys: tools
+	@set -e; PATH=$$PATH:/usr/sbin:/usr/local/sbin; \
+	for binary in "$$(command -v haproxy)" "$$(pwd)/$(TOOLS)"/haproxy-*; do \
+		if ! "$$binary" -v >/dev/null 2>&1; then echo "skipped: $$binary does not run" >&2; continue; fi; \
+		"$$binary" -v | head -n 1; \
+		export WEIR_TEST_HAPROXY="$$binary"; \
+		$(CARGO) test -p weir-haproxy --test haproxy; \
+		$(CARGO) test -p weir --test integration -- $(HAPROXY_TESTS); \
+	done
 
 lint: compiler
 	$(CARGO) fmt --all -- --check
@@ -44,7 +58,7 @@ bench: tools
 nomad-client-check:
 	$(CARGO) run --target-dir target/codegen --manifest-path service/nomad/codegen/Cargo.toml -- --check
 
-tools: compiler haproxy consul
+tools: compiler haproxy haproxys consul
 
 # ring compiles some C.
 compiler:
@@ -62,6 +76,10 @@ haproxy:
 	else echo 'HAProxy is missing: install it with the package manager of this system' >&2; exit 1; fi; \
 	if ( $(AS_ROOT) ); then exit 0; fi; \
 	echo "HAProxy is missing: as root, $$1" >&2; exit 1
+
+# Newer ones beside it, where Debian's packages can be had: without them nothing is tested with those versions.
+haproxys:
+	@sh integration/tools/fetch-haproxy.sh target/tools || echo 'only the installed HAProxy will be tested with' >&2
 
 # Not there on every system: then the tests that need it say that they were skipped.
 consul:

@@ -103,7 +103,7 @@ async fn what_was_set_by_hand_stays_and_is_in_force_again_after_a_reload() {
     set_state(&haproxy, &one.server(), "maint").await;
     haproxy.command(&format!("set server web/{} weight 7", two.server())).await.unwrap();
 
-    let by_hand = |server: &str| [server.to_owned(), "by_hand".to_owned()];
+    let by_hand = |server: &str| [server.to_owned(), "by hand".to_owned()];
     let shown = |status: &serde_json::Value, server: &str| {
         let words = by_hand(server);
         says(status, &[&words[0], &words[1]])

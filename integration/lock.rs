@@ -37,6 +37,11 @@ impl Balancer {
         self.weir.wait_status("this weir leads", deadline, |status| leader(status) == "leading").await;
     }
 
+    /// Waits until this weir knows that it has changed Nomad.
+    async fn wait_scaled(&self) {
+        wait_for("it counts its scale", SOON, async || self.has_scaled().await.then_some(())).await;
+    }
+
     /// Whether this weir has changed Nomad.
     async fn has_scaled(&self) -> bool {
         let metrics = self.weir.metrics().await;
@@ -78,7 +83,7 @@ async fn only_the_leader_scales_and_sigterm_hands_over_at_once() {
     let loads = [8, 8].map(|lanes| Load::start(first.site.front, "/", lanes, Duration::ZERO));
     let other = Load::start(second.site.front, "/", 8, Duration::ZERO);
     scaled_past(&cluster, 2).await;
-    assert!(first.has_scaled().await);
+    first.wait_scaled().await;
     assert!(!second.has_scaled().await, "a follower has scaled");
     nobody_scaled_twice(&cluster);
 
@@ -106,7 +111,7 @@ async fn a_killed_leader_is_replaced_within_the_bound_of_consul() {
 
     let load = Load::start(second.site.front, "/", 12, Duration::ZERO);
     scaled_past(&cluster, 2).await;
-    assert!(second.has_scaled().await);
+    second.wait_scaled().await;
     nobody_scaled_twice(&cluster);
     drop(load);
 }

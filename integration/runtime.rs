@@ -68,7 +68,8 @@ impl Weighed<'_> {
         wait_for("the change is recorded", SOON, async || {
             let records = self.weir.records().await;
             let change = records.iter().rfind(|record| record["kind"] == "changed")?;
-            (change["result"] == "commands" && change["commands"] == 1).then_some(())
+            let is_one = change["commands"].as_array().is_some_and(|commands| commands.len() == 1);
+            (change["result"] == "commands" && is_one).then_some(())
         })
         .await;
         let changes = self.recorder.changes_since(known);

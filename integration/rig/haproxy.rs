@@ -48,7 +48,7 @@ impl State {
 }
 
 impl Haproxy {
-    /// Starts it with `dir/haproxy.cfg` and waits until `dir/stats.sock` answers.
+    /// Starts it with `dir/haproxy.cfg` and waits until `dir/stats.sock` and `dir/master.sock` answer.
     pub(crate) async fn start(dir: &Path) -> Self {
         let binary = binary().expect("the caller asked for it");
         let mut command = Command::new(binary);
@@ -56,16 +56,21 @@ impl Haproxy {
         command.args(["-W", "-S", &format!("{},level,admin", master.display()), "-f"]);
         command.arg(dir.join("haproxy.cfg")).current_dir(dir);
         let process = Process::start("haproxy", command, &dir.join("haproxy.log"));
-        std::fs::write(dir.join("haproxy.pid"), process.pid().to_string()).expect("written");
         let mut haproxy = Self { stats: dir.join("stats.sock"), master, process };
+        // Not sooner: until then SIGUSR2 does not reload it, but ends it.
+        let pid_file = dir.join("haproxy.pid");
+        let _ = std::fs::remove_file(&pid_file);
         haproxy.wait_up().await;
+        std::fs::write(pid_file, haproxy.process.pid().to_string()).expect("written");
         haproxy
     }
 
     async fn wait_up(&mut self) {
         wait_for("HAProxy answers", Duration::from_secs(10), async || {
             assert!(self.process.exit().is_none(), "HAProxy ended:\n{}", self.process.log());
-            self.command("show info").await
+            self.command("show info").await?;
+            // A master that has started its worker re-executes itself, and answers nobody meanwhile.
+            exchange(&self.master, "show proc").await
         })
         .await;
     }

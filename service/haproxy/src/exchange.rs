@@ -42,6 +42,9 @@ impl Default for Limits {
 /// Why there is no usable reply.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
+    /// Neither socket is configured.
+    #[error("HAProxy cannot be asked: set `stats_socket` in the haproxy block")]
+    NotConfigured,
     /// There is no such socket.
     #[error("{path}: no such socket: HAProxy does not run, or its configuration names another path")]
     Missing {

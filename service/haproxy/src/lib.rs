@@ -1,10 +1,11 @@
 //! HAProxy as it runs: stats socket, master socket, statistics, validation, reload.
 //!
 //! This crate does; what to do is decided elsewhere. From the outside in: [`Haproxy`] says where an HAProxy is,
-//! [`observe`] and [`sample`] read it, [`Candidate`] and [`validate`] prepare a new configuration, [`reload`] brings
-//! it into force and sees the new worker answer. What HAProxy prints is parsed in pure functions.
+//! [`observe`], [`sample`] and [`capabilities()`] read it, [`Candidate`] and [`validate`] prepare a new configuration,
+//! [`reload`] brings it into force and sees the new worker answer. What HAProxy prints is parsed in pure functions.
 
 mod candidate;
+mod capabilities;
 mod child;
 mod config;
 mod exchange;
@@ -26,6 +27,7 @@ mod version;
 mod worker;
 
 pub use candidate::{Candidate, WriteError, clean_up};
+pub use capabilities::{Capabilities, Level, capabilities};
 pub use config::Haproxy;
 pub use exchange::{Limits, SocketError};
 pub use load_order::{Listing, ListingError, LoadOrder, Loaded, Substitution, list, load_order};

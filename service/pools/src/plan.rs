@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::intents::Wish;
 pub use circumstances::{Cause, Wishes};
 pub use command::{MAX_COMMAND, Reply, Step};
+pub use keywords::{KEYWORDS_UP_TO, Keyword, keywords};
 pub use memory::Memory;
 pub use observed::{Admin, CheckState, Observed, ObservedServer};
 pub use restore::restore;
@@ -226,6 +227,12 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
 /// `touched` are looked at. All others must be settled, and observed as they were when that was planned.
 pub fn plan_touched(situation: &Situation<'_>, touched: &BTreeSet<String>) -> Plan {
     plan_in(situation, &Scope::touched(situation, touched))
+}
+
+/// Whether two configurations differ in more than servers that commands can change.
+pub fn differ_in_structure(before: &Sections, after: &Sections) -> bool {
+    let layout = |sections| Layout::read(&[Sections::parts(sections).iter().collect()]);
+    compare::difference(&layout(before), &layout(after)).is_some()
 }
 
 fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {

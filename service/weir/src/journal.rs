@@ -34,6 +34,8 @@ pub(crate) enum Record {
     },
     /// HAProxy did not take a command; the next step follows from what it has then.
     CommandRefused { haproxy: String, command: String, reply: String },
+    /// A new server did not pass its first check in time; it stays out of traffic until it does.
+    CheckOverdue { haproxy: String, backend: String, server: String, after_s: u64 },
     /// HAProxy runs, and cannot be told anything: changes come into force by reloads meanwhile.
     NotTold { haproxy: String, error: String },
     /// New text was not put in force. Nothing that works was touched.
@@ -177,6 +179,7 @@ fn log(record: &Record) {
         }
         Record::ReloadFailed { .. }
         | Record::CommandRefused { .. }
+        | Record::CheckOverdue { .. }
         | Record::NotTold { .. }
         | Record::LeftOut { .. }
         | Record::IntentProblem { .. }
@@ -260,6 +263,11 @@ fn change_sentence(record: &Record) -> String {
         Record::CommandRefused { haproxy, command, reply } => {
             format!("{}HAProxy did not take `{command}`: {}", of(haproxy), short_words(reply))
         }
+        Record::CheckOverdue { haproxy, backend, server, after_s } => format!(
+            "{}{backend}/{server} gets no traffic: HAProxy's health check of it has not been good once in {after_s} s; see \
+             what it answers to the check",
+            of(haproxy)
+        ),
         Record::NotTold { haproxy, error } => {
             format!("{}HAProxy cannot be told what changed, it is reloaded instead: {error}", of(haproxy))
         }

@@ -1,23 +1,26 @@
 //! The options that HAProxy knows on a `server` line, and from which version on `add server` takes each.
 //!
 //! Read from the keyword tables in HAProxy's sources at the tags 2.6.0, 2.8.0, 3.0.0, 3.2.0 and 3.4.0 (`init-state` came
-//! with 3.1). A keyword that came between two of the tags counts from the later one.
+//! with 3.1). A keyword that came between two of the tags counts from the later one. Tests of the `haproxy` crate try
+//! every one of them on real HAProxys.
 
 use super::options::Branch;
 
 /// One option of a server.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Keyword {
+pub struct Keyword {
     /// The word.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// How many words it takes after itself.
-    pub(super) arguments: usize,
+    pub arguments: usize,
     /// What it sets, where that is another word: `no-check` sets `check`. Empty: itself.
-    pub(super) sets: &'static str,
-    /// It says what holds anyway, so that it only undoes an earlier one, as `enabled` does.
-    pub(super) is_default: bool,
-    /// The first version whose `add server` takes it; `None`: none does.
-    pub(super) dynamic_since: Option<Branch>,
+    pub sets: &'static str,
+    /// It says what holds anyway, so that it only undoes an earlier one, as `enabled` does. It is never sent.
+    pub is_default: bool,
+    /// The first version (major, minor) whose `add server` takes it, and all later ones; `None`: there is none.
+    ///
+    /// A `ca-file`, `crl-file` or `crt` is taken only where the configuration that was loaded names the same file.
+    pub dynamic_since: Option<Branch>,
 }
 
 impl Keyword {
@@ -36,6 +39,14 @@ impl Keyword {
 pub(super) fn keyword(word: &str) -> Option<&'static Keyword> {
     let name = word.split_once('(').map_or(word, |(name, _)| name);
     KEYWORDS.binary_search_by(|known| known.name.cmp(name)).ok().map(|index| &KEYWORDS[index])
+}
+
+/// The latest version (major, minor) that the table was read from.
+pub const KEYWORDS_UP_TO: (u32, u32) = (3, 4);
+
+/// All that are known.
+pub fn keywords() -> impl Iterator<Item = &'static Keyword> {
+    KEYWORDS.iter()
 }
 
 /// All options, sorted by name.
@@ -71,7 +82,7 @@ const KEYWORDS: [Keyword; 124] = [
     Keyword::new("curves", 1, "", false, Some((3, 0))),
     Keyword::new("disabled", 0, "", false, Some((2, 6))),
     Keyword::new("downinter", 1, "", false, Some((2, 6))),
-    Keyword::new("enabled", 0, "disabled", true, Some((2, 6))),
+    Keyword::new("enabled", 0, "disabled", true, None),
     Keyword::new("error-limit", 1, "", false, Some((2, 6))),
     Keyword::new("fall", 1, "", false, Some((2, 6))),
     Keyword::new("fastinter", 1, "", false, Some((2, 6))),

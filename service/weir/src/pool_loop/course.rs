@@ -2,6 +2,8 @@
 //!
 //! Commands come first. The file follows at most a second behind, validated, so that a restart of HAProxy gives the same pools.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,6 +17,7 @@ use super::output::Note;
 use super::tell::Tell;
 use super::wanted::{Outcome, Wanted};
 use super::{Change, Effect, InFlight, PoolLoop};
+use crate::journal::Record;
 use crate::status::HaproxyState;
 
 /// How often the file follows at most; each time `haproxy -c` runs once.
@@ -59,13 +62,38 @@ impl PoolLoop {
             Ok(None) => {}
         }
         let sections = self.sections(wanted);
-        let causes = Causes::new(&self.catalogue, &self.unreachable);
+        let causes = Causes::new(&self.catalogue, self.probes.unreachable());
         let around = Around {
             options: &self.plan_options(),
             cause: &|address| causes.of(address),
             now: SystemTime::now(),
         };
-        self.live.plan(now, &sections, &around)
+        let course = self.live.plan(now, &sections, &around);
+        self.see_waits(now);
+        course
+    }
+
+    /// What the plan waits for may need a look at an address, or a word to people.
+    fn see_waits(&mut self, now: Instant) {
+        let due = self.probes.due(now, &self.live.draining().collect());
+        if !due.is_empty() {
+            self.effects.push(Effect::Probe(due));
+        }
+        let overdue: BTreeSet<(String, String)> =
+            self.live.overdue().map(|wait| (wait.backend.clone(), wait.server.clone())).collect();
+        let before = std::mem::replace(&mut self.overdue, overdue);
+        for (backend, server) in self.overdue.difference(&before).cloned().collect::<Vec<_>>() {
+            let (haproxy, after) = (self.name.clone(), self.plan_options().first_check_timeout);
+            let after_s = after.as_secs();
+            self.record(Record::CheckOverdue { haproxy, backend, server, after_s });
+        }
+    }
+
+    /// Whether anybody answers where servers are drained.
+    pub(super) fn probed(&mut self, found: Vec<(SocketAddr, bool)>) {
+        if self.probes.found(found) {
+            self.live.wake();
+        }
     }
 
     fn plan_options(&self) -> Options {

@@ -13,7 +13,8 @@ use haproxy_cfg::Sections;
 use serde::{Deserialize, Serialize};
 use weir_haproxy::Look;
 use weir_pools::plan::{
-    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait, Wishes,
+    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait,
+    Waiting, Wishes,
 };
 use weir_scaling::{BackendSample, Process, ServerSample, ServerState};
 
@@ -151,6 +152,22 @@ impl Live {
         }
     }
 
+    /// The addresses of servers that are drained: whether anybody still answers there decides how they leave.
+    pub(super) fn draining(&self) -> impl Iterator<Item = SocketAddr> {
+        let drained = self.waits.iter().filter(|wait| matches!(wait.what, Waiting::Sessions(_)));
+        drained.filter_map(|wait| self.server(&wait.backend, &wait.server)?.address)
+    }
+
+    /// New servers whose first good check is overdue.
+    pub(super) fn overdue(&self) -> impl Iterator<Item = &Wait> {
+        self.waits.iter().filter(|wait| wait.what == Waiting::FirstCheckOverdue)
+    }
+
+    /// Plans anew for every pool in which something is waited for.
+    pub(super) fn wake(&mut self) {
+        self.touched.extend(self.waits.iter().map(|wait| wait.backend.clone()));
+    }
+
     /// What people set by hand.
     pub(super) fn by_hand(&self) -> &[ByHand] {
         self.begun.memory.by_hand()
@@ -217,7 +234,9 @@ impl Live {
     fn take(&mut self, now: Instant, plan: Plan) -> Course {
         self.begun.memory = plan.memory;
         if let Some(reason) = plan.reload {
-            return Course::Reload(reason.to_string());
+            let file = self.loaded.get(reason.file).filter(|_| !reason.section.is_empty());
+            let place = file.map_or(String::new(), |file| format!("{}: ", file.path.display()));
+            return Course::Reload(format!("{place}{reason}"));
         }
         self.waits = plan.waits;
         self.look_again = plan.look_again.map(|after| now + after);

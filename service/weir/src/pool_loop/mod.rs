@@ -18,6 +18,7 @@ mod note;
 mod observation;
 mod outcome;
 mod output;
+mod probes;
 mod report;
 mod runner;
 mod seen_pools;
@@ -47,6 +48,7 @@ pub(crate) use live::Begun;
 use live::Live;
 pub(crate) use memory::{Memory, StateDir};
 use observation::Observation;
+use probes::Probes;
 pub(crate) use output::Output;
 pub(crate) use report::Report;
 pub(crate) use runner::{Handle, Inbox, spawn};
@@ -88,6 +90,8 @@ pub(crate) enum Event {
     Done(Done),
     /// The files that followed commands were written, or not.
     Followed(Done),
+    /// Whether anybody answers at these addresses.
+    Probed(Vec<(SocketAddr, bool)>),
     /// Nomad wants none of the instances that these pools keep.
     Zero(BTreeSet<String>),
     /// These intents are in force, and no others.
@@ -114,6 +118,8 @@ pub(crate) enum Effect {
     Follow(Change),
     /// Say something to HAProxy, and look at it.
     Tell(Tell),
+    /// See whether anybody answers at these addresses.
+    Probe(Vec<SocketAddr>),
     /// Reload HAProxy with the files as they are; then say this to the new worker, where it is told anything.
     Reload {
         reason: String,
@@ -231,8 +237,10 @@ pub(crate) struct PoolLoop {
     intents: Arc<Intents>,
     seen: Seen,
     live: Live,
-    /// Leaving instances to which no connection can be made.
-    unreachable: BTreeSet<SocketAddr>,
+    /// Whether anybody still answers where servers are drained.
+    probes: Probes,
+    /// Servers whose first good check is overdue, as they were reported.
+    overdue: BTreeSet<(String, String)>,
     in_flight: Option<InFlight>,
     /// The files that are being written behind HAProxy.
     following: Option<InFlight>,
@@ -332,7 +340,8 @@ impl PoolLoop {
             intents: Arc::default(),
             seen: Seen::default(),
             live: Live::new(Begun::default()),
-            unreachable: BTreeSet::new(),
+            probes: Probes::default(),
+            overdue: BTreeSet::new(),
             in_flight: None,
             following: None,
             follow_after: None,
@@ -368,6 +377,7 @@ impl PoolLoop {
             Event::Seen(seen) => self.see(seen),
             Event::Done(done) => self.done(now, done),
             Event::Followed(done) => self.followed(now, done),
+            Event::Probed(found) => self.probed(found),
             Event::Zero(backends) => self.zero = backends,
             Event::Intents(intents) => self.intend(intents),
             Event::Reload(reply) => self.ask_reload(reply),

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use weir_pools::places::OutputKind;
+use weir_pools::plan::differ_in_structure;
 
 use super::{
     BANNED, Change, Done, DoneResult, Effect, InFlight, PoolLoop, REFUSED_AGAIN, RefusedTexts, ReloadResult,
@@ -108,6 +112,7 @@ impl PoolLoop {
             .iter()
             .map(|(index, _)| self.outputs[*index].config.destination.display().to_string())
             .collect();
+        let reload = self.unless_read_at_start(reload, &change.files);
         for (index, text) in change.files {
             self.outputs[index].running = Some(text.clone());
             self.outputs[index].in_force = Some(text);
@@ -138,6 +143,33 @@ impl PoolLoop {
             commands: Vec::new(),
             took_ms,
         });
+    }
+
+    /// A HAProxy that does not run needs no reload later, whichever of the two texts it reads when it starts: where they differ in
+    /// servers only, it is told.
+    fn unless_read_at_start(&mut self, reload: ReloadResult, files: &[(usize, Arc<str>)]) -> ReloadResult {
+        let is_down = matches!(reload, ReloadResult::NotRunning) && self.live.is_on;
+        if !is_down || self.reload.reason.is_some() || files.iter().any(|(index, text)| self.matters_at_start(*index, text)) {
+            return reload;
+        }
+        self.live.doubt();
+        self.seen.state = Some(HaproxyState::NotRunning);
+        self.effects.push(Effect::ReloadDone);
+        ReloadResult::NotNeeded
+    }
+
+    /// Whether it matters to HAProxy if it started with the text that was there before.
+    fn matters_at_start(&mut self, index: usize, text: &Arc<str>) -> bool {
+        let output = &mut self.outputs[index];
+        let is_named = self.haproxy.as_ref().is_some_and(|haproxy| haproxy.config.contains(&output.config.destination));
+        match output.in_force.clone() {
+            // Without it, it could not have started.
+            None => output.kind == OutputKind::Haproxy && !is_named,
+            Some(before) if output.kind == OutputKind::Haproxy => {
+                differ_in_structure(&output.sections(&before), &output.sections(text))
+            }
+            Some(_) => true,
+        }
     }
 
     pub(super) fn accept_edits(&mut self, edits: &BTreeSet<usize>) {

@@ -4,6 +4,7 @@
 //! the newest only.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weir_pools::{Catalogue, Query};
 
 use super::report::Report;
-use super::{Answers, Effect, Event, Hands, PoolLoop};
+use super::{Answers, Effect, Event, Hands, PoolLoop, probes};
 use crate::journal::Journal;
 use crate::publish::replace;
 
@@ -126,6 +127,7 @@ impl Runner {
             Effect::Follow(change) => {
                 self.bring_back(self.hands.clone().follow(change), Event::Followed);
             }
+            Effect::Probe(addresses) => self.probe(addresses),
             Effect::Tell(tell) => self.in_flight(self.hands.clone().say(tell)),
             Effect::Reload { reason, restore } => {
                 tracing::debug!("reloading: {reason}");
@@ -141,6 +143,13 @@ impl Runner {
 
     fn in_flight(&self, work: impl Future<Output = super::Done> + Send + 'static) {
         self.bring_back(work, Event::Done);
+    }
+
+    fn probe(&self, addresses: Vec<SocketAddr>) {
+        let events = self.outcomes.clone();
+        tokio::spawn(async move {
+            let _ = events.send(Event::Probed(probes::probe(addresses).await)).await;
+        });
     }
 
     fn bring_back(

@@ -157,7 +157,7 @@ impl World {
                 None
             }
             // HAProxy is told nothing here.
-            Effect::Follow(_) | Effect::Tell(_) | Effect::RememberBegun(_) => None,
+            Effect::Follow(_) | Effect::Tell(_) | Effect::Probe(_) | Effect::RememberBegun(_) => None,
             Effect::ReloadDone => {
                 self.memory.reload_pending = None;
                 None

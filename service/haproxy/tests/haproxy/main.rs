@@ -1,135 +1,28 @@
-//! This crate against the real HAProxy that is installed, in master-worker mode. Each test starts one of its own on
-//! free ports in a directory of its own, and ends it by its process ID. Where there is no HAProxy they say so.
+//! This crate against a real HAProxy in master-worker mode: the installed one, or what `WEIR_TEST_HAPROXY` names. What
+//! differs between versions is tried on every one that there is. Where there is no HAProxy they say so.
 
 #![cfg(test)]
+
+mod capabilities;
+mod dynamic_servers;
+mod rig;
 
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use weir_haproxy::{
     Attributes, Candidate, Completeness, Haproxy, OperationalState, ReloadError, Severity, ValidateError,
     Verdict, observe, reload, sample, validate,
 };
-use weir_scaling::{Sample, ServerState};
+use weir_scaling::ServerState;
 
-/// How long anything may take that is waited for.
-const BOUND: Duration = Duration::from_secs(20);
-
-/// A running HAProxy.
-struct Rig {
-    dir: tempfile::TempDir,
-    haproxy: Haproxy,
-    front: SocketAddr,
-    process: Option<Child>,
-}
-
-impl Rig {
-    /// `None`, with a word, where HAProxy is not installed.
-    fn new() -> Option<Self> {
-        let found = Command::new("haproxy").arg("-v").stdout(Stdio::null()).status();
-        if !found.is_ok_and(|status| status.success()) {
-            println!("skipped: no haproxy");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        let haproxy = Haproxy {
-            config: vec![at("haproxy.cfg")],
-            stats_socket: Some(at("stats.sock")),
-            master_socket: Some(at("master.sock")),
-            ..Haproxy::default()
-        };
-        Some(Self { haproxy, front: free_port(), process: None, dir })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// A configuration with these lines in its frontend and its backend.
-    fn text(&self, frontend: &str, backend: &str) -> String {
-        format!(
-            "global\n    stats socket {} mode 600 level admin\n    maxconn 200\n    hard-stop-after 20s\n\
-             defaults\n    mode http\n    timeout connect 2s\n    timeout client 20s\n    timeout server 20s\n\
-             frontend front\n    bind {}\n{frontend}    default_backend web\nbackend web\n{backend}",
-            self.path("stats.sock").display(),
-            self.front,
-        )
-    }
-
-    fn write(&self, frontend: &str, backend: &str) {
-        fs::write(self.path("haproxy.cfg"), self.text(frontend, backend)).unwrap();
-    }
-
-    /// Starts it and waits until it answers.
-    async fn start(&mut self) {
-        let master = format!("{},mode,600,level,admin", self.path("master.sock").display());
-        let log = fs::File::create(self.path("log")).unwrap();
-        let mut command = Command::new("haproxy");
-        command.args(["-W", "-S", &master, "-f"]).arg(self.path("haproxy.cfg"));
-        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.process = Some(command.spawn().unwrap());
-        until("HAProxy answers", || async { observe(&self.haproxy).await.is_ok_and(|seen| seen.running) })
-            .await;
-    }
-
-    async fn started(backend: &str) -> Option<Self> {
-        let mut rig = Self::new()?;
-        rig.write("", backend);
-        rig.start().await;
-        Some(rig)
-    }
-
-    async fn pid(&self) -> u32 {
-        self.haproxy.stats().unwrap().show_info().await.unwrap().pid
-    }
-
-    /// Swaps a configuration in as weir does.
-    fn swap(&self, text: &str) {
-        let target = &self.haproxy.config[0];
-        let candidate = Candidate::write(target, text.as_bytes(), &Attributes::default()).unwrap();
-        candidate.expect("the text differs").swap().unwrap();
-    }
-
-    async fn samples(&self) -> Vec<Sample> {
-        let reading = sample(&self.haproxy).await.unwrap();
-        assert_eq!(reading.completeness, Completeness::Complete);
-        reading.samples
-    }
-}
-
-impl Drop for Rig {
-    /// SIGTERM to the master ends its workers too.
-    fn drop(&mut self) {
-        let Some(mut child) = self.process.take() else { return };
-        if std::thread::panicking() {
-            println!("HAProxy's log:\n{}", fs::read_to_string(self.path("log")).unwrap_or_default());
-        }
-        let pid = i32::try_from(child.id()).unwrap();
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM);
-        let _ = child.wait();
-    }
-}
-
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-async fn until<F: Future<Output = bool>>(what: &str, predicate: impl Fn() -> F) {
-    let wait = async {
-        while !predicate().await {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(BOUND, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
-}
+use rig::{BOUND, Rig, until};
 
 /// A server that takes connections and never answers.
 async fn silent_server() -> SocketAddr {
