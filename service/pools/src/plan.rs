@@ -12,6 +12,7 @@
 
 mod command;
 mod compare;
+pub mod files;
 mod join;
 mod keywords;
 mod layout;
