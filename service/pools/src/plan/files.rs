@@ -22,7 +22,7 @@ use std::fmt;
 pub use certificate::{CertificateFiles, authorities, certificate, new_certificate, revocations};
 pub use crt_list::{CertificateList, Line, Listed, listed};
 pub use entries::{Entry, map_entries, patterns};
-pub use map::{acl, map};
+pub use map::{acl, map, same_entries};
 pub use pem::{Block, Pem};
 pub use references::{Reference, Settings, references, settings};
 
@@ -72,8 +72,8 @@ pub struct FileChange {
     pub why: String,
     /// The commands, in order.
     pub steps: Vec<FileStep>,
-    /// What takes back a change that was begun, where HAProxy refuses one of the steps. Answers to it do not matter.
-    pub undo: Vec<String>,
+    /// See [`FileChange::undo`].
+    undo: Vec<String>,
     /// What to read back when all steps were taken.
     pub proof: Proof,
 }
@@ -86,6 +86,17 @@ pub struct FileStep {
     pub payload: Option<String>,
     /// What HAProxy answers when it worked.
     pub expects: FileReply,
+    /// Whether it may be sent before the step before it was answered: it takes effect only with a later one.
+    pub may_follow_unseen: bool,
+}
+
+impl FileChange {
+    /// The lines that take back a change that was begun, where HAProxy refuses one of the steps. Answers to them do not matter.
+    /// `version`: as in [`FileStep::line`].
+    pub fn undo(&self, version: Option<u32>) -> impl Iterator<Item = String> {
+        let lines = self.undo.iter().filter(move |line| version.is_some() || !line.contains(VERSION));
+        lines.map(move |line| versioned(line, version))
+    }
 }
 
 /// What HAProxy answers to a command for a file.
@@ -146,11 +157,11 @@ const VERSION: char = '\u{1}';
 
 impl FileStep {
     fn new(line: String, expects: FileReply) -> Self {
-        Self { line, payload: None, expects }
+        Self { line, payload: None, expects, may_follow_unseen: false }
     }
 
     fn with_payload(line: &str, payload: String, expects: FileReply) -> Self {
-        Self { line: format!("{line} <<"), payload: Some(payload), expects }
+        Self { payload: Some(payload), ..Self::new(format!("{line} <<"), expects) }
     }
 
     /// The line to send. `version` is what [`FileReply::version`] read, where a step before gave one.
@@ -159,8 +170,7 @@ impl FileStep {
     }
 }
 
-/// A line of a change, with the version put in.
-pub fn versioned(line: &str, version: Option<u32>) -> String {
+fn versioned(line: &str, version: Option<u32>) -> String {
     match version {
         Some(version) if line.contains(VERSION) => line.replace(VERSION, &version.to_string()),
         _ => line.to_owned(),

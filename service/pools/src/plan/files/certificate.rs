@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(lines(&change), ["set ssl cert /a.pem <<", "commit ssl cert /a.pem"]);
         assert_eq!(change.steps[0].payload.as_deref(), Some(format!("{CERTIFICATE}{KEY}").trim_end()));
         assert_eq!(
-            (change.undo, change.proof),
+            (change.undo(None).collect::<Vec<_>>(), change.proof),
             (vec!["abort ssl cert /a.pem".into()], Proof::Certificate(vec![1, 2, 3]))
         );
     }

@@ -37,7 +37,7 @@ struct Patterns<'a> {
 
 impl Patterns<'_> {
     fn change(&self, can: Can) -> Result<Option<FileChange>, Why> {
-        if same(self.have, self.want, self.ordered) {
+        if same_entries(self.have, self.want, self.ordered) {
             return Ok(None);
         }
         if let Some((step, why)) = self.one_edit() {
@@ -136,10 +136,8 @@ impl Patterns<'_> {
     /// `add acl` takes no payload.
     fn singly(&self) -> Result<Vec<FileStep>, Why> {
         let step = |entry: &Entry| {
-            let step = FileStep::new(
-                format!("add acl @{VERSION} {} {}", self.path, word(&entry.key)?),
-                FileReply::Nothing,
-            );
+            let line = format!("add acl @{VERSION} {} {}", self.path, word(&entry.key)?);
+            let step = FileStep { may_follow_unseen: true, ..FileStep::new(line, FileReply::Nothing) };
             fits(&step).then_some(step)
         };
         let unfit = |entry: &Entry| Why::Reload(format!("`{}` does not fit a command", entry.key));
@@ -148,7 +146,7 @@ impl Patterns<'_> {
 }
 
 /// Whether both hold the same entries, and in the same order where that counts; equal keys always keep theirs.
-pub(super) fn same(have: &[Entry], want: &[Entry], ordered: bool) -> bool {
+pub fn same_entries(have: &[Entry], want: &[Entry], ordered: bool) -> bool {
     if have == want {
         return true;
     }

@@ -80,8 +80,8 @@ impl Patterns {
             assert!(step.expects.accepts(&reply), "{line}: {reply}");
             version = FileReply::version(&reply).or(version);
         }
-        if steps < change.steps.len() && version.is_some() {
-            change.undo.iter().for_each(|line| drop(self.command(&versioned(line, version), None)));
+        if steps < change.steps.len() {
+            change.undo(version).for_each(|line| drop(self.command(&line, None)));
         }
     }
 }
@@ -139,14 +139,14 @@ proptest! {
             Err(Why::Incomplete(_)) => prop_assert!(false),
             // Only what stands for something else on the socket.
             Err(Why::Reload(_)) => prop_assert!(!is_map && (new.contains("<<") || new.contains("#0x"))),
-            Ok(None) => prop_assert!(map::same(&have, &want, ordered || !is_map)),
+            Ok(None) => prop_assert!(same_entries(&have, &want, ordered || !is_map)),
             Ok(Some(change)) => {
                 let mut haproxy = Patterns::holding(&have);
                 haproxy.carry_out(&change, cut.index(change.steps.len()));
                 prop_assert_eq!(haproxy.shown(), have, "what was not completed changed something");
                 prop_assert!(haproxy.entries.iter().all(|(version, _)| *version == 0), "something was left behind");
                 haproxy.carry_out(&change, change.steps.len());
-                prop_assert!(map::same(&haproxy.shown(), &want, ordered || !is_map), "{:?}", haproxy.shown());
+                prop_assert!(same_entries(&haproxy.shown(), &want, ordered || !is_map), "{:?}", haproxy.shown());
             }
         }
     }

@@ -3,6 +3,8 @@
 
 #![cfg(test)]
 
+mod files;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
