@@ -9,6 +9,8 @@
 mod rig;
 
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod consul_restart;

@@ -13,6 +13,7 @@ pub(crate) mod nomad;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod site;
+pub(crate) mod tls;
 pub(crate) mod wait;
 pub(crate) mod weir;
 

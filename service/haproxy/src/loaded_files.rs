@@ -39,10 +39,6 @@ pub struct ShownCertificate {
     pub fingerprint: String,
     /// The names that it is for, its common name among them.
     pub names: Vec<String>,
-    /// The files that it came from, where HAProxy says so (3.2 and later).
-    pub certificate_file: Option<String>,
-    /// See `certificate_file`.
-    pub key_file: Option<String>,
 }
 
 impl ShownCertificate {
@@ -90,13 +86,13 @@ impl StatsSocket {
     }
 
     /// The certificates of those names.
-    pub async fn certificates<'n>(
+    pub async fn certificates(
         &self,
-        paths: impl IntoIterator<Item = &'n str>,
+        paths: &[String],
     ) -> Result<Vec<(String, ShownCertificate)>, SocketError> {
         let (mut session, mut found) = (self.session().await?, Vec::new());
         for path in paths {
-            found.extend(session.certificate(path).await?.map(|shown| (path.to_owned(), shown)));
+            found.extend(session.certificate(path).await?.map(|shown| (path.clone(), shown)));
         }
         Ok(found)
     }
@@ -189,12 +185,9 @@ fn shown(reply: &str) -> ShownCertificate {
     let alternatives = field("Subject Alternative Name").unwrap_or_default();
     let alternatives = alternatives.split(", ").filter_map(|name| name.strip_prefix("DNS:"));
     let common = field("Subject").unwrap_or_default().split('/').filter_map(|part| part.strip_prefix("CN="));
-    let owned = |text: &str| text.to_owned();
     ShownCertificate {
         fingerprint: field("SHA1 FingerPrint").unwrap_or_default().to_owned(),
-        names: alternatives.chain(common).map(owned).collect::<BTreeSet<_>>().into_iter().collect(),
-        certificate_file: field("Crt filename").map(owned),
-        key_file: field("Key filename").map(owned),
+        names: alternatives.chain(common).map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect(),
     }
 }
 
@@ -233,13 +226,10 @@ mod tests {
 
     #[test]
     fn a_certificate_tells_its_names() {
-        let reply = "Filename: /e/b.pem\nCrt filename: /e/b.pem\nStatus: Used\nSubject Alternative Name: DNS:b.example, DNS:*.b.example\n\
+        let reply = "Filename: /e/b.pem\nStatus: Used\nSubject Alternative Name: DNS:b.example, DNS:*.b.example\n\
             SHA1 FingerPrint: EBA7\nSubject: /O=x/CN=b.example\nIssuer: /CN=ca\n";
         let shown = shown(reply);
         assert_eq!(shown.names, ["*.b.example", "b.example"]);
-        assert_eq!(
-            (shown.fingerprint.as_str(), shown.certificate_file.as_deref(), shown.key_file),
-            ("EBA7", Some("/e/b.pem"), None)
-        );
+        assert_eq!(shown.fingerprint, "EBA7");
     }
 }

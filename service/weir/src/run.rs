@@ -30,7 +30,7 @@ use crate::sources::{self, Watched};
 use crate::status::{LeaderStatus, NomadStatus, ScalingStatus};
 use crate::units::{Unit, haproxy, units};
 use crate::views::Views;
-use crate::{clients, control, http, interest, logging, scale_loop, state_lock, zero};
+use crate::{certificates, clients, control, http, interest, logging, scale_loop, state_lock, zero};
 
 /// How long the parts have to end.
 const GRACE: Duration = Duration::from_millis(4500);
@@ -176,6 +176,7 @@ impl Shared<'_> {
         for unit in units(self.config) {
             let handle = self.pool(&unit)?;
             samples.extend(self.sampler(&unit, &handle));
+            self.certificates(&unit, &handle);
             watched.extend(unit.templates.iter().enumerate().map(|(index, template)| Watched {
                 template: template.clone(),
                 index,
@@ -207,6 +208,20 @@ impl Shared<'_> {
         let run = sampler::run(haproxy(config), handle.events.clone(), sender, self.parts.cancel.clone());
         self.parts.spawn(format!("the sampler {}", unit.name).trim_end(), run);
         Some((unit.name.clone(), receiver))
+    }
+
+    /// The watch of the files that others write for this HAProxy.
+    fn certificates(&self, unit: &Unit, handle: &Handle) {
+        let Some(config) = &unit.haproxy else { return };
+        let watched = certificates::Watched {
+            name: unit.name.clone(),
+            haproxy: haproxy(config),
+            rendered: self.config.templates.iter().map(|template| template.destination.clone()).collect(),
+            events: handle.events.clone(),
+            journal: self.journal.clone(),
+        };
+        let name = format!("the watch of certificates and maps {}", unit.name);
+        self.parts.spawn(name.trim_end(), certificates::run(watched, self.parts.cancel.clone()));
     }
 
     /// The scaler, where Nomad is configured.

@@ -358,8 +358,8 @@ async fn lines_of_a_list_of_certificates_come_and_go() {
         async move {
             let wanted = CertificateList::read(&text, None).unwrap();
             let listed = stats.crt_list(list).await.unwrap().unwrap();
-            let shown =
-                stats.certificates(wanted.lines.iter().map(|line| line.certificate.as_str())).await.unwrap();
+            let paths: Vec<String> = wanted.lines.iter().map(|line| line.certificate.clone()).collect();
+            let shown = stats.certificates(&paths).await.unwrap();
             let names = shown.into_iter().map(|(path, shown)| (path, shown.names)).collect();
             wanted.change(list, &listed, &names)
         }

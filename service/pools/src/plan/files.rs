@@ -79,7 +79,7 @@ pub struct FileChange {
 }
 
 /// One command for a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FileStep {
     line: String,
     /// What follows the line, without the empty line that ends it.
@@ -154,6 +154,13 @@ impl fmt::Display for Why {
 
 /// Stands in a line for the version that HAProxy makes; no text that is sent holds it.
 const VERSION: char = '\u{1}';
+
+/// Payloads hold keys, which are not for logs.
+impl fmt::Debug for FileStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileStep({:?}, {:?})", self.line, self.expects)
+    }
+}
 
 impl FileStep {
     fn new(line: String, expects: FileReply) -> Self {

@@ -12,7 +12,7 @@ use super::{FileChange, FileReply, FileStep, Proof, Why, fits, name};
 use crate::plan::Can;
 
 /// What a certificate is made of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct CertificateFiles {
     /// The certificate, its chain, and mostly its key.
     pub pem: String,
@@ -24,6 +24,13 @@ pub struct CertificateFiles {
     pub ocsp: Option<Vec<u8>>,
     /// Whether there is a list of certificate transparency (`FILE.sctl`): no command takes one.
     pub has_sctl: bool,
+}
+
+/// Keys are not for logs.
+impl std::fmt::Debug for CertificateFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificateFiles").finish_non_exhaustive()
+    }
 }
 
 /// A certificate in use gets another content.
