@@ -215,3 +215,24 @@ async fn a_list_of_certificates_grows_without_a_reload_and_another_default_is_a_
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_of_certificates_grows_and_shrinks_without_a_reload() {
+    let Some(site) = Site::new().await else { return };
+    if !has_openssl() {
+        return;
+    }
+    let (tls, certificates) = (ports::free(), site.path("certs"));
+    std::fs::create_dir(&certificates).unwrap();
+    let [a, b] = ["a.example", "b.example"].map(|name| made(site.dir(), name));
+    std::fs::write(certificates.join("a.pem"), a.pem()).unwrap();
+    let line = format!("    bind 127.0.0.1:{tls} ssl crt {}\n", certificates.display());
+    let running = running(site, &line).await;
+    // The key first: on its own it is no certificate.
+    std::fs::write(certificates.join("b.pem.key"), &b.key).unwrap();
+    std::fs::write(certificates.join("b.pem"), &b.certificate).unwrap();
+    running.wait_served(tls, "b.example", &b).await;
+    std::fs::remove_file(certificates.join("b.pem")).unwrap();
+    running.wait_served(tls, "b.example", &a).await;
+    running.assert_no_reload().await;
+}

@@ -405,3 +405,75 @@ async fn authorities_are_replaced() {
     assert!(matches!(error, Err(FileError::Refused { .. })), "{error:?}");
     assert_eq!(stats.authorities(&file).await.unwrap().unwrap().len(), 2);
 }
+
+/// Certificates of an authority, with OCSP responses.
+struct Authority<'a>(&'a Path);
+
+impl Authority<'_> {
+    fn openssl(&self, arguments: &str) {
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(self.0).output().unwrap();
+        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn new(dir: &Path) -> Authority<'_> {
+        let authority = Authority(dir);
+        authority
+            .openssl("req -x509 -newkey rsa:2048 -nodes -days 9 -subj /CN=ca -keyout ca.key -out ca.crt");
+        authority
+    }
+
+    /// The certificate with that number, and its response.
+    fn issue(&self, number: u8) -> CertificateFiles {
+        let at = |file: &str| self.0.join(file);
+        fs::write(at("extensions"), "authorityInfoAccess=OCSP;URI:http://127.0.0.1:9/\n").unwrap();
+        fs::write(at("index"), format!("V\t301231235959Z\t\t{number:02X}\tunknown\t/CN=a.example\n"))
+            .unwrap();
+        self.openssl("req -new -newkey rsa:2048 -nodes -subj /CN=a.example -keyout leaf.key -out leaf.csr");
+        self.openssl(&format!(
+            "x509 -req -in leaf.csr -CA ca.crt -CAkey ca.key -set_serial {number} -days 9 -extfile extensions -out leaf.crt"
+        ));
+        self.openssl(
+            "ocsp -index index -CA ca.crt -rsigner ca.crt -rkey ca.key -issuer ca.crt -cert leaf.crt -respout leaf.der -ndays 2",
+        );
+        let text = |file: &str| fs::read_to_string(at(file)).unwrap();
+        CertificateFiles {
+            pem: text("leaf.crt"),
+            key: Some(text("leaf.key")),
+            issuer: Some(text("ca.crt")),
+            ocsp: Some(fs::read(at("leaf.der")).unwrap()),
+            has_sctl: false,
+        }
+    }
+}
+
+/// The serial number in the OCSP response that is stapled to a new handshake.
+async fn stapled(address: SocketAddr) -> Option<String> {
+    let mut client = tokio::process::Command::new("openssl");
+    client.args(["s_client", "-connect", &address.to_string(), "-servername", "a.example", "-status"]);
+    client.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(BOUND, client.output()).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(text.split_once("Serial Number: ")?.1.split_whitespace().next()?.to_owned())
+}
+
+#[tokio::test]
+async fn what_is_stapled_to_a_certificate_is_renewed_with_it() {
+    if !has_openssl() {
+        return;
+    }
+    let tls = free_port();
+    let rig = started(|rig| {
+        let first = Authority::new(rig.dir.path()).issue(0x11);
+        let a = rig.put("a.pem", &first.pem);
+        rig.put("a.pem.key", first.key.as_ref().unwrap());
+        rig.put("a.pem.issuer", first.issuer.as_ref().unwrap());
+        fs::write(rig.path("a.pem.ocsp"), first.ocsp.unwrap()).unwrap();
+        format!("    bind {tls} ssl crt {a}\n")
+    });
+    let Some(rig) = rig.await else { return };
+    assert_eq!(stapled(tls).await.as_deref(), Some("11"));
+    let second = Authority(rig.dir.path()).issue(0x22);
+    rig.stats().carry_out(&certificate(&rig.name("a.pem"), &second, CAN).unwrap()).await.unwrap();
+    assert_eq!(handshake(tls, "a.example").await, second.pem);
+    assert_eq!(stapled(tls).await.as_deref(), Some("22"));
+}

@@ -26,7 +26,7 @@ pub use map::{acl, map, same_entries};
 pub use pem::{Block, Pem};
 pub use references::{Reference, Settings, references, settings};
 
-use super::MAX_COMMAND;
+use super::{Can, MAX_COMMAND};
 
 /// What kind of file it is, as the configuration uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,6 +162,34 @@ impl fmt::Debug for FileStep {
     }
 }
 
+/// What brings the text of a file in force of which HAProxy has the text `have`, as far as the texts say all: a map, a list of
+/// patterns, a certificate with its key in it, authorities, revocations. `None` where they say the same. For a list of certificates
+/// HAProxy's own list is needed too: see [`CertificateList::change`].
+pub fn change(
+    kind: FileKind,
+    path: &str,
+    have: &str,
+    want: &str,
+    can: Can,
+) -> Result<Option<FileChange>, Why> {
+    if have == want {
+        return Ok(None);
+    }
+    match kind {
+        FileKind::Map { ordered } => map(path, ordered, &map_entries(have)?, &map_entries(want)?, can),
+        FileKind::Acl => acl(path, &patterns(have)?, &patterns(want)?, can),
+        FileKind::Certificate => {
+            let files = CertificateFiles { pem: want.to_owned(), ..CertificateFiles::default() };
+            certificate(path, &files, can).map(Some)
+        }
+        FileKind::Authorities => authorities(path, want, can).map(Some),
+        FileKind::Revocations => revocations(path, want, can).map(Some),
+        FileKind::CrtList => {
+            Err(Why::Reload("its lines are known to HAProxy by numbers of its own".to_owned()))
+        }
+    }
+}
+
 impl FileStep {
     fn new(line: String, expects: FileReply) -> Self {
         Self { line, payload: None, expects, may_follow_unseen: false }
@@ -241,6 +269,24 @@ mod tests {
         assert!(
             deleted.accepts("Certificate '/a.pem' deleted!\n\n") && !deleted.accepts("Certificate '/a.pem'")
         );
+    }
+
+    #[test]
+    fn a_text_is_changed_by_what_its_file_is_used_as() {
+        let can = Can { version: (2, 6, 12) };
+        let line = |kind, want: &str| {
+            let change = change(kind, "/f", "a 1\n", want, can).unwrap();
+            change.map(|change| change.steps[0].line(None))
+        };
+        let pem = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nAQ==\n-----END PRIVATE KEY-----\n";
+        let map = FileKind::Map { ordered: true };
+        assert_eq!(line(map, "a 2\n").as_deref(), Some("set map /f a 2"));
+        assert_eq!(line(map, "# c\na  1\n"), None);
+        assert_eq!(line(FileKind::Acl, "").as_deref(), Some("del acl /f a\\ 1"));
+        assert_eq!(line(FileKind::Certificate, pem).as_deref(), Some("set ssl cert /f <<"));
+        assert_eq!(line(FileKind::Authorities, pem).as_deref(), Some("set ssl ca-file /f <<"));
+        assert_eq!(line(FileKind::Revocations, pem).as_deref(), Some("set ssl crl-file /f <<"));
+        assert!(matches!(change(FileKind::CrtList, "/f", "", "/a.pem\n", can), Err(Why::Reload(_))));
     }
 
     #[test]
