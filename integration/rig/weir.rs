@@ -55,12 +55,6 @@ impl Weir {
         http::get(self.http, "/metrics").await.expect("weir answers").body
     }
 
-    /// `/v1/records`, oldest first.
-    pub(crate) async fn records(&self) -> Vec<Value> {
-        let reply = http::get(self.http, "/v1/records").await.expect("weir answers");
-        serde_json::from_str(&reply.body).expect("records are a list in JSON")
-    }
-
     /// Reloads that it made since its start.
     pub(crate) async fn reloads(&self) -> u64 {
         let status = self.status().await.expect("weir answers");

@@ -36,6 +36,8 @@ pub(crate) enum Record {
     CommandRefused { haproxy: String, command: String, reply: String },
     /// A new server did not pass its first check in time; it stays out of traffic until it does.
     CheckOverdue { haproxy: String, backend: String, server: String, after_s: u64 },
+    /// HAProxy was started with other files than `config` names, so that what weir validates is not what runs.
+    OtherFiles { haproxy: String, started_with: Vec<String>, configured: Vec<String> },
     /// HAProxy runs, and cannot be told anything: changes come into force by reloads meanwhile.
     NotTold { haproxy: String, error: String },
     /// New text was not put in force. Nothing that works was touched.
@@ -189,6 +191,7 @@ fn log(record: &Record) {
         | Record::CommandRefused { .. }
         | Record::CheckOverdue { .. }
         | Record::NotTold { .. }
+        | Record::OtherFiles { .. }
         | Record::LeftOut { .. }
         | Record::IntentProblem { .. }
         | Record::Consul { .. }
@@ -276,6 +279,12 @@ fn change_sentence(record: &Record) -> String {
             "{}{backend}/{server} gets no traffic: HAProxy's health check of it has not been good once in {after_s} s; see \
              what it answers to the check",
             of(haproxy)
+        ),
+        Record::OtherFiles { haproxy, started_with, configured } => format!(
+            "{}HAProxy was started with {}, and `config` names {}: make them the same, in the same order",
+            of(haproxy),
+            started_with.join(", "),
+            configured.join(", ")
         ),
         Record::NotTold { haproxy, error } => {
             format!("{}HAProxy cannot be told what changed, it is reloaded instead: {error}", of(haproxy))

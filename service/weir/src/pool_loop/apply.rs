@@ -175,7 +175,7 @@ impl Hands {
 
     /// Says to a new worker what it has to know first, before anything else can wait in between.
     async fn restore(&self, steps: Option<Vec<Step>>) -> Option<Box<Observation>> {
-        let tell = Tell { steps: steps?, look: Look::All, read_files: true, begun: None };
+        let tell = Tell { steps: steps?, look: Look::All, is_new: true, begun: None };
         Some(Box::new(self.tell(&tell).await.ok()?.observation))
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use haproxy_cfg::{Document, Sections};
 use serde::{Deserialize, Serialize};
-use weir_haproxy::Look;
+use weir_haproxy::{Level, Look};
 use weir_pools::plan::files::{Reference, references};
 use weir_pools::plan::{
     self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait,
@@ -20,7 +20,7 @@ use weir_pools::plan::{
 use weir_scaling::{BackendSample, Process, ServerSample, ServerState};
 
 use super::backoff::Backoff;
-use super::observation::{ConfigFile, Observation};
+use super::observation::{ConfigFile, Newcomer, Observation};
 use super::tell::{Answer, Tell};
 
 /// A look that is older is taken again before a reload, so that what a person set just before outlives it.
@@ -72,6 +72,8 @@ pub(super) struct Live {
     pub(super) is_on: bool,
     /// What it can do; `None` where it has to be looked at first.
     can: Option<Can>,
+    /// What the stats socket allows.
+    level: Level,
     /// The process, and what was begun with it.
     begun: Begun,
     /// It was there before weir, which never saw it: what it loaded may not be what is on the disk now.
@@ -106,6 +108,7 @@ impl Live {
         Self {
             is_on: false,
             can: None,
+            level: Level::User,
             begun,
             is_stranger: true,
             loaded: Vec::new(),
@@ -201,12 +204,12 @@ impl Live {
 
     /// What to tell a HAProxy that has to be looked at.
     pub(super) fn look(&self, look: Look) -> Tell {
-        Tell { steps: Vec::new(), look, read_files: self.can.is_none(), begun: None }
+        Tell { steps: Vec::new(), look, is_new: self.can.is_none(), begun: None }
     }
 
     /// Plans from what is known to `wanted`, the texts of weir's outputs.
     pub(super) fn plan(&mut self, now: Instant, wanted: &[(usize, Sections)], around: &Around<'_>) -> Course {
-        let Some(can) = self.can else { return Course::Unavailable };
+        let Some(can) = self.can.filter(|_| self.level == Level::Admin) else { return Course::Unavailable };
         if let Some(reason) = self.uncertain() {
             return Course::Reload(reason);
         }
@@ -248,7 +251,7 @@ impl Live {
         }
         let backends = plan.steps.iter().filter_map(|step| step.backend()).map(str::to_owned).collect();
         let begun = Some(self.begun.clone());
-        Course::Tell(Tell { steps: plan.steps, look: Look::Backends(backends), read_files: false, begun })
+        Course::Tell(Tell { steps: plan.steps, look: Look::Backends(backends), is_new: false, begun })
     }
 
     /// Takes up what HAProxy answered. Returns what to tell it at once, where it is another process than the one before.
@@ -283,7 +286,7 @@ impl Live {
         let (steps, is_stranger) = (self.restore(), self.is_stranger);
         self.started(now, observation, verify);
         self.is_stranger = is_stranger;
-        let tell = Tell { steps, look: Look::All, read_files: false, begun: None };
+        let tell = Tell { steps, look: Look::All, is_new: false, begun: None };
         (!tell.steps.is_empty()).then_some(tell)
     }
 
@@ -302,11 +305,10 @@ impl Live {
     }
 
     fn observe(&mut self, now: Instant, observation: Observation, verify: Duration) {
-        let Observation { can, look, observed, files, .. } = observation;
+        let Observation { can, look, observed, newcomer, .. } = observation;
         self.can = Some(can);
-        if let Some(files) = files.filter(|_| self.loaded.is_empty()) {
-            self.loaded = files.into_iter().map(Loaded::read).collect();
-            self.all = true;
+        if let Some(newcomer) = newcomer {
+            self.meet(newcomer);
         }
         match look {
             Look::All => {
@@ -315,6 +317,14 @@ impl Live {
                 self.all = true;
             }
             Look::Backends(names) => self.observe_some(names, observed),
+        }
+    }
+
+    fn meet(&mut self, newcomer: Newcomer) {
+        self.level = newcomer.level;
+        if self.loaded.is_empty() {
+            self.loaded = newcomer.files.into_iter().map(Loaded::read).collect();
+            self.all = true;
         }
     }
 

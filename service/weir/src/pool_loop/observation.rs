@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use weir_haproxy::{Check, Look, ObservedServer as Row, OperationalState, Told};
+use weir_haproxy::{Check, Level, Look, ObservedServer as Row, OperationalState, Told};
 use weir_pools::plan::{Admin, Can, CheckState, Observed, ObservedServer};
 use weir_scaling::{Process, ServerSample};
 
@@ -19,14 +19,37 @@ pub(crate) struct Observation {
     pub(crate) can: Can,
     pub(crate) look: Look,
     pub(crate) observed: Observed,
-    /// HAProxy's files as they lie on the disk, in load order, where they were to be read.
-    pub(crate) files: Option<Vec<ConfigFile>>,
+    /// What was to be read of a worker that is new to us.
+    pub(crate) newcomer: Option<Newcomer>,
+}
+
+/// What there is to know of a worker once.
+#[derive(Debug, Clone)]
+pub(crate) struct Newcomer {
+    /// HAProxy's files as they lie on the disk, in load order.
+    pub(crate) files: Vec<ConfigFile>,
+    /// What the stats socket allows.
+    pub(crate) level: Level,
+    /// The files that HAProxy says it was started with, behind symbolic links.
+    pub(crate) started_with: Option<Vec<PathBuf>>,
+}
+
+impl Newcomer {
+    /// Where HAProxy was started with other files than those that are configured: both lists.
+    pub(crate) fn other_files(&self) -> Option<(Vec<String>, Vec<String>)> {
+        let configured: Vec<&PathBuf> = self.files.iter().map(|file| &file.real).collect();
+        let started: Vec<&PathBuf> = self.started_with.as_ref()?.iter().collect();
+        let shown = |paths: Vec<&PathBuf>| paths.into_iter().map(|path| path.display().to_string()).collect();
+        (configured != started).then(|| (shown(started), shown(configured)))
+    }
 }
 
 /// One of HAProxy's configuration files.
 #[derive(Debug, Clone)]
 pub(crate) struct ConfigFile {
     pub(crate) path: PathBuf,
+    /// The file itself, behind symbolic links.
+    pub(crate) real: PathBuf,
     /// The output that is written there, if it is one of weir's.
     pub(crate) output: Option<usize>,
     pub(crate) text: Arc<str>,
@@ -35,10 +58,10 @@ pub(crate) struct ConfigFile {
 
 impl Observation {
     /// Joins the two tables of each backend.
-    pub(crate) fn of(told: &Told, look: Look, files: Option<Vec<ConfigFile>>) -> Self {
+    pub(crate) fn of(told: &Told, look: Look, newcomer: Option<Newcomer>) -> Self {
         let version = &told.info.version;
         let can = Can { version: (version.major, version.minor, version.patch) };
-        Self { process: told.info.process(), can, observed: observed(told), look, files }
+        Self { process: told.info.process(), can, observed: observed(told), look, newcomer }
     }
 }
 

@@ -3,15 +3,15 @@
 //! In: a [`Tell`]. Out: an [`Answer`], or why there is none, in words. What weir is about to begin is on the disk
 //! before the first command is sent, so that after a crash it is not taken for a person's doing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weir_haproxy::{Haproxy, Look, list, load_order};
+use weir_haproxy::{Haproxy, Look, capabilities, list, load_order};
 use weir_pools::plan::Step;
 
 use super::Hands;
 use super::live::Begun;
-use super::observation::{ConfigFile, Observation};
+use super::observation::{ConfigFile, Newcomer, Observation};
 use crate::chain::chain;
 
 /// What to say to HAProxy, and what to look at after it.
@@ -19,8 +19,8 @@ use crate::chain::chain;
 pub(crate) struct Tell {
     pub(crate) steps: Vec<Step>,
     pub(crate) look: Look,
-    /// Whether to read HAProxy's files too: of a worker that is new to us they are what it loaded.
-    pub(crate) read_files: bool,
+    /// Whether to read what there is to know once of a worker that is new to us: HAProxy's files are what it loaded.
+    pub(crate) is_new: bool,
     /// What the steps begin.
     pub(crate) begun: Option<Begun>,
 }
@@ -44,11 +44,21 @@ impl Hands {
                 .map_err(|error| format!("the state directory cannot be written: {error}"))?;
         }
         // Before the look: what is written meanwhile differs in servers only, and those are looked at.
-        let files = if tell.read_files { Some(self.loaded_files(haproxy).await?) } else { None };
+        let newcomer = if tell.is_new { Some(self.newcomer(haproxy).await?) } else { None };
         let commands: Vec<String> = tell.steps.iter().map(|step| step.command.clone()).collect();
         let told = stats.tell(&commands, &tell.look).await.map_err(|error| chain(&error))?;
-        let observation = Observation::of(&told, tell.look.clone(), files);
+        let observation = Observation::of(&told, tell.look.clone(), newcomer);
         Ok(Answer { replies: told.replies, observation })
+    }
+
+    async fn newcomer(&self, haproxy: &Haproxy) -> Result<Newcomer, String> {
+        let files = self.loaded_files(haproxy).await?;
+        let capabilities = capabilities(haproxy).await.map_err(|error| chain(&error))?;
+        let base = haproxy.working_directory.clone().unwrap_or_default();
+        let started_with = capabilities
+            .config_files
+            .map(|files| files.iter().map(|file| behind_links(&base.join(file))).collect());
+        Ok(Newcomer { files, level: capabilities.level, started_with })
     }
 
     /// HAProxy's files as they lie on the disk, in load order.
@@ -69,8 +79,12 @@ fn read(path: PathBuf, outputs: &[PathBuf]) -> Result<ConfigFile, String> {
     let problem = |error| format!("{}: cannot be read: {error}", path.display());
     let text: Arc<str> = std::fs::read_to_string(&path).map_err(problem)?.into();
     let modified = std::fs::metadata(&path).and_then(|found| found.modified()).map_err(problem)?;
-    let is_same =
-        |output: &PathBuf| *output == path || output.canonicalize().ok() == path.canonicalize().ok();
-    let output = outputs.iter().position(is_same);
-    Ok(ConfigFile { path, output, text, modified })
+    let real = behind_links(&path);
+    let output = outputs.iter().position(|output| *output == path || behind_links(output) == real);
+    Ok(ConfigFile { path, real, output, text, modified })
+}
+
+/// The file itself; the path as it is where there is nothing.
+fn behind_links(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

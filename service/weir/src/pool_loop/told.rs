@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use weir_haproxy::Level;
 use weir_pools::plan::Step;
 
 use super::observation::Observation;
@@ -26,6 +27,7 @@ impl PoolLoop {
 
     fn answered(&mut self, now: Instant, tell: &Tell, answer: Answer, reason: String, took: Duration) {
         self.note_replies(tell, &answer, reason, took);
+        self.note_newcomer(&answer.observation);
         let (before, verify) = (self.live.begun().clone(), self.verify_interval());
         let restore = self.live.answered(now, tell, answer, verify);
         if *self.live.begun() != before {
@@ -54,6 +56,18 @@ impl PoolLoop {
         self.record(Record::Changed { haproxy, reason, files, result, commands, took_ms });
     }
 
+    /// What a person should know of a worker that is new to us.
+    fn note_newcomer(&mut self, observation: &Observation) {
+        let Some(newcomer) = &observation.newcomer else { return };
+        if newcomer.level < Level::Admin {
+            let error = "its `stats_socket` does not allow changes; write `level admin` on its `stats socket` line";
+            self.record(Record::NotTold { haproxy: self.name.clone(), error: error.to_owned() });
+        }
+        if let Some((started_with, configured)) = newcomer.other_files() {
+            self.record(Record::OtherFiles { haproxy: self.name.clone(), started_with, configured });
+        }
+    }
+
     fn unanswered(&mut self, now: Instant, problem: String) {
         if self.live.problem.as_ref() != Some(&problem) {
             self.record(Record::NotTold { haproxy: self.name.clone(), error: problem.clone() });
@@ -64,6 +78,7 @@ impl PoolLoop {
     /// A reload of ours brought a new worker.
     pub(super) fn see_new_worker(&mut self, now: Instant, observation: Option<Box<Observation>>) {
         let Some(observation) = observation else { return self.live.doubt() };
+        self.note_newcomer(&observation);
         let verify = self.verify_interval();
         self.seen.started = Some(observation.process.started);
         self.live.started(now, *observation, verify);
