@@ -6,7 +6,7 @@ TOOLS = target/tools/bin
 # Runs the command in $1 as root where that is possible without asking; in a subshell, for its exit.
 AS_ROOT = if [ "$$(id -u)" = 0 ]; then sh -c "$$1"; elif sudo -n true 2>/dev/null; then sudo -n sh -c "$$1"; else exit 1; fi
 
-.PHONY: all help demo test lint check-freebsd bench nomad-client-check tools compiler haproxy consul
+.PHONY: all help demo test lint check-freebsd bench nomad-client-check tools compiler haproxy haproxy-doc consul
 
 all: help
 
@@ -44,7 +44,7 @@ bench: tools
 nomad-client-check:
 	$(CARGO) run --target-dir target/codegen --manifest-path service/nomad/codegen/Cargo.toml -- --check
 
-tools: compiler haproxy consul
+tools: compiler haproxy haproxy-doc consul
 
 # ring compiles some C.
 compiler:
@@ -62,6 +62,13 @@ haproxy:
 	else echo 'HAProxy is missing: install it with the package manager of this system' >&2; exit 1; fi; \
 	if ( $(AS_ROOT) ); then exit 0; fi; \
 	echo "HAProxy is missing: as root, $$1" >&2; exit 1
+
+# Its manuals in HTML: hundreds of snippets that must print as they were. FreeBSD's port has manuals in text only.
+haproxy-doc:
+	@if ! command -v dpkg >/dev/null 2>&1 || [ -d /usr/share/doc/haproxy/html ]; then exit 0; fi; \
+	set -- 'apt-get -qq update && apt-get -qq -y install --no-install-recommends haproxy-doc'; \
+	if ( $(AS_ROOT) ); then exit 0; fi; \
+	echo 'haproxy-doc is missing, its test will be skipped: as root, apt-get install haproxy-doc' >&2
 
 # Not there on every system: then the tests that need it say that they were skipped.
 consul:
