@@ -3,16 +3,19 @@
 CARGO = cargo
 FREEBSD = x86_64-unknown-freebsd
 TOOLS = target/tools/bin
+# For all fuzz targets together.
+FUZZ_SECONDS = 60
 # Runs the command in $1 as root where that is possible without asking; in a subshell, for its exit.
 AS_ROOT = if [ "$$(id -u)" = 0 ]; then sh -c "$$1"; elif sudo -n true 2>/dev/null; then sudo -n sh -c "$$1"; else exit 1; fi
 
-.PHONY: all help demo test lint check-freebsd bench nomad-client-check tools compiler haproxy haproxy-doc consul
+.PHONY: all help demo test fuzz lint check-freebsd bench nomad-client-check tools compiler haproxy haproxy-doc consul
 
 all: help
 
 help:
 	@echo 'make demo                 Consul, Nomad and instances in one process, a real HAProxy, weir on top; ^C ends it'
 	@echo 'make test                 all tests, those against the real Consul and HAProxy too'
+	@echo 'make fuzz                 feeds the parser what nobody would write, for FUZZ_SECONDS (60)'
 	@echo 'make lint                 formatting, and clippy with warnings denied'
 	@echo 'make check-freebsd        the same clippy for FreeBSD'
 	@echo 'make bench                from a change in Consul to an answer through HAProxy, beside consul-template'
@@ -25,6 +28,26 @@ demo: compiler haproxy
 
 test: tools
 	$(CARGO) test --workspace
+
+# On a stable compiler: no crate of ours has unsafe code, so there is nothing for a sanitizer to find. What the
+# fuzzer learned stays in target/fuzz/corpus; an input that fails is named, and lies in fuzz/artifacts.
+fuzz: compiler
+	@if ! command -v c++ >/dev/null 2>&1; then \
+		echo 'skipped: no C++ compiler to build libFuzzer with (Debian: apt-get install g++)'; exit 0; fi; \
+	root=$$(pwd); PATH="$$root/$(TOOLS):$$PATH"; export PATH; \
+	if ! $(CARGO) fuzz --version >/dev/null 2>&1 && \
+		! $(CARGO) install --quiet --root target/tools --locked --version 0.13.2 cargo-fuzz; then \
+		echo 'skipped: no cargo-fuzz, and it cannot be installed'; exit 0; fi; \
+	examples=/usr/share/doc/haproxy/examples; [ -d $$examples ] || examples=; \
+	cd service/haproxy-cfg && \
+	$(CARGO) fuzz build --sanitizer none --target-dir "$$root/target/fuzz" || exit 1; \
+	for target in parse again pools; do \
+		corpus="$$root/target/fuzz/corpus/$$target"; mkdir -p "$$corpus"; \
+		if ! $(CARGO) fuzz run --sanitizer none --target-dir "$$root/target/fuzz" $$target "$$corpus" $$examples -- \
+			-dict=fuzz/haproxy.dict -max_total_time=$$(($(FUZZ_SECONDS) / 3)) >"$$corpus.log" 2>&1; then \
+			tail -n 60 "$$corpus.log"; exit 1; fi; \
+		echo "$$target: $$(grep '^Done ' "$$corpus.log"), nothing found"; \
+	done
 
 lint: compiler
 	$(CARGO) fmt --all -- --check
