@@ -1,8 +1,10 @@
-//! The crate against the real HAProxy and its own texts: words and faults of generated lines, and every configuration
-//! that its packages install.
+//! The crate against the real HAProxy and its own texts: words and faults of generated lines, what sections
+//! inherit, and every configuration that its packages install.
 //!
 //! `WEIR_TEST_HAPROXY` names another HAProxy than the one on PATH. What is not installed is said as `skipped: …` on stderr.
 
+#[cfg(test)]
+mod inheritance;
 #[cfg(test)]
 mod installed;
 #[cfg(test)]

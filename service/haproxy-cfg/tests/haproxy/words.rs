@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use haproxy_cfg::{FaultKind, Line, lex};
@@ -20,7 +19,8 @@ const TAILS: usize = 40;
 /// What HAProxy says of lines, by line number: the first message about each.
 type Said = BTreeMap<usize, String>;
 
-fn binary() -> Option<OsString> {
+/// The HAProxy to test with; says so where there is none.
+pub(super) fn binary() -> Option<OsString> {
     let named = std::env::var_os("WEIR_TEST_HAPROXY");
     let usual = ["haproxy", "/usr/sbin/haproxy", "/usr/local/sbin/haproxy"].map(OsString::from);
     let works = |program: &OsString| {
@@ -36,17 +36,21 @@ fn binary() -> Option<OsString> {
 
 /// Has HAProxy read `text`.
 fn ask(haproxy: &OsString, text: &str) -> Said {
+    messages(&stderr(haproxy, text))
+}
+
+/// What `haproxy -c` says of `text`, the file's name left out.
+pub(super) fn stderr(haproxy: &OsString, text: &str) -> String {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("words.cfg");
     std::fs::write(&file, text).unwrap();
     let output = Command::new(haproxy).arg("-c").arg("-f").arg(&file).stdin(Stdio::null()).output().unwrap();
-    messages(&String::from_utf8_lossy(&output.stderr), &file)
+    String::from_utf8_lossy(&output.stderr).replace(&file.display().to_string(), "FILE")
 }
 
-fn messages(stderr: &str, file: &Path) -> Said {
-    let start = format!("parsing [{}:", file.display());
+fn messages(stderr: &str) -> Said {
     let mut said = Said::new();
-    for message in stderr.split(&start).skip(1) {
+    for message in stderr.split("parsing [FILE:").skip(1) {
         let (number, text) = message.split_once(']').expect("a line number");
         let text = text.trim_start_matches([' ', ':']).to_owned();
         // From 3.2 on HAProxy also says that an empty word ends a line's arguments; it did before as well.
