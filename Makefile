@@ -4,11 +4,13 @@ CARGO = cargo
 FREEBSD = x86_64-unknown-freebsd
 TOOLS = target/tools/bin
 # The integration tests in which it matters what HAProxy does.
-HAPROXY_TESTS = edit:: guard:: lock:: pools:: reload_retry:: rig_itself:: shipped::
+HAPROXY_TESTS = edit:: guard:: lock:: pools:: reload_retry:: rig_itself:: shipped:: runtime:: by_hand:: leaving:: churn:: certificates::
+# For all fuzz targets together.
+FUZZ_SECONDS = 60
 # Runs the command in $1 as root where that is possible without asking; in a subshell, for its exit.
 AS_ROOT = if [ "$$(id -u)" = 0 ]; then sh -c "$$1"; elif sudo -n true 2>/dev/null; then sudo -n sh -c "$$1"; else exit 1; fi
 
-.PHONY: all help demo test test-haproxys lint check-freebsd bench nomad-client-check tools compiler haproxy haproxys consul
+.PHONY: all help demo test test-haproxys fuzz lint check-freebsd bench nomad-client-check tools compiler haproxy haproxys haproxy-doc consul
 
 all: help
 
@@ -16,6 +18,7 @@ help:
 	@echo 'make demo                 Consul, Nomad and instances in one process, a real HAProxy, weir on top; ^C ends it'
 	@echo 'make test                 all tests, those against the real Consul and HAProxy too'
 	@echo 'make test-haproxys        those against HAProxy, with each of its versions that is here'
+	@echo 'make fuzz                 feeds the parser what nobody would write, for FUZZ_SECONDS (60)'
 	@echo 'make lint                 formatting, and clippy with warnings denied'
 	@echo 'make check-freebsd        the same clippy for FreeBSD'
 	@echo 'make bench                from a change in Consul to an answer through HAProxy, beside consul-template'
@@ -40,6 +43,26 @@ test-haproxys: tools
 		$(CARGO) test -p weir --test integration -- $(HAPROXY_TESTS); \
 	done
 
+# On a stable compiler: no crate of ours has unsafe code, so there is nothing for a sanitizer to find. What the
+# fuzzer learned stays in target/fuzz/corpus; an input that fails is named, and lies in fuzz/artifacts.
+fuzz: compiler
+	@if ! command -v c++ >/dev/null 2>&1; then \
+		echo 'skipped: no C++ compiler to build libFuzzer with (Debian: apt-get install g++)'; exit 0; fi; \
+	root=$$(pwd); PATH="$$root/$(TOOLS):$$PATH"; export PATH; \
+	if ! $(CARGO) fuzz --version >/dev/null 2>&1 && \
+		! $(CARGO) install --quiet --root target/tools --locked --version 0.13.2 cargo-fuzz; then \
+		echo 'skipped: no cargo-fuzz, and it cannot be installed'; exit 0; fi; \
+	examples=/usr/share/doc/haproxy/examples; [ -d $$examples ] || examples=; \
+	cd service/haproxy-cfg && \
+	$(CARGO) fuzz build --sanitizer none --target-dir "$$root/target/fuzz" || exit 1; \
+	for target in parse again pools; do \
+		corpus="$$root/target/fuzz/corpus/$$target"; mkdir -p "$$corpus"; \
+		if ! $(CARGO) fuzz run --sanitizer none --target-dir "$$root/target/fuzz" $$target "$$corpus" $$examples -- \
+			-dict=fuzz/haproxy.dict -max_total_time=$$(($(FUZZ_SECONDS) / 3)) >"$$corpus.log" 2>&1; then \
+			tail -n 60 "$$corpus.log"; exit 1; fi; \
+		echo "$$target: $$(grep '^Done ' "$$corpus.log"), nothing found"; \
+	done
+
 lint: compiler
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
@@ -58,7 +81,7 @@ bench: tools
 nomad-client-check:
 	$(CARGO) run --target-dir target/codegen --manifest-path service/nomad/codegen/Cargo.toml -- --check
 
-tools: compiler haproxy haproxys consul
+tools: compiler haproxy haproxys haproxy-doc consul
 
 # ring compiles some C.
 compiler:
@@ -80,6 +103,13 @@ haproxy:
 # Newer ones beside it, where Debian's packages can be had: without them nothing is tested with those versions.
 haproxys:
 	@sh integration/tools/fetch-haproxy.sh target/tools || echo 'only the installed HAProxy will be tested with' >&2
+
+# Its manuals in HTML: hundreds of snippets that must print as they were. FreeBSD's port has manuals in text only.
+haproxy-doc:
+	@if ! command -v dpkg >/dev/null 2>&1 || [ -d /usr/share/doc/haproxy/html ]; then exit 0; fi; \
+	set -- 'apt-get -qq update && apt-get -qq -y install --no-install-recommends haproxy-doc'; \
+	if ( $(AS_ROOT) ); then exit 0; fi; \
+	echo 'haproxy-doc is missing, its test will be skipped: as root, apt-get install haproxy-doc' >&2
 
 # Not there on every system: then the tests that need it say that they were skipped.
 consul:

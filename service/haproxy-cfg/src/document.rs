@@ -123,22 +123,6 @@ mod tests {
         assert_eq!(document.line_at(text.len() - 1).unwrap().number, 11);
     }
 
-    #[test]
-    fn the_examples_of_haproxy_print_as_they_were() {
-        let Ok(directory) = std::fs::read_dir("/usr/share/doc/haproxy/examples") else {
-            println!("skipped: HAProxy's examples are not installed");
-            return;
-        };
-        for entry in directory.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "cfg"))
-        {
-            let text = std::fs::read_to_string(entry.path()).unwrap();
-            let document = Document::parse(text.clone());
-            assert_eq!(document.to_string(), text);
-            assert_eq!(document.faults().next(), None, "{}", entry.path().display());
-            assert!(!document.sections().is_empty(), "{}", entry.path().display());
-        }
-    }
-
     fn line() -> impl Strategy<Value = String> {
         let known = prop::sample::select(vec![
             "backend web from base",

@@ -88,6 +88,9 @@ mod tests {
         assert_eq!(fault("server 'a b\n"), Some((8, FaultKind::UnclosedQuote)));
         assert_eq!(fault("a \\x4\n"), Some((3, FaultKind::BadHexEscape)));
         assert_eq!(fault("a \"$1\"\n"), Some((4, FaultKind::BadVariable)));
+        assert_eq!(fault("a \"$.\n"), Some((4, FaultKind::BadVariable)));
+        assert_eq!(fault("a \"${.}\"\n"), Some((4, FaultKind::BadVariable)));
+        assert_eq!(fault("a \"${.LINE}\"\n"), None);
         assert_eq!(fault("a \"${A\n"), Some((4, FaultKind::UnclosedVariable)));
         assert_eq!(fault("a b\0c\n"), Some((4, FaultKind::Nul)));
         assert_eq!(fault("a"), Some((2, FaultKind::MissingLineFeed)));

@@ -18,6 +18,7 @@
 mod address;
 mod configuration;
 mod document;
+mod in_force;
 mod lexer;
 mod line;
 mod pool;
@@ -29,6 +30,7 @@ mod server;
 pub use address::{Address, Host, Port};
 pub use configuration::{Configuration, File};
 pub use document::Document;
+pub use in_force::{Holding, InForce, Known, Setting, Source};
 pub use lexer::lex;
 pub use line::{Fault, FaultKind, Line, MAX_WORDS, Quote, Quoted, Word};
 pub use pool::Pool;

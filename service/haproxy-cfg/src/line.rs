@@ -7,7 +7,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 /// The most words that HAProxy takes on a line (`MAX_LINE_ARGS`; measured on 2.6.12: the 65th is an error, and so is
-/// white space after the 64th).
+/// white space after the 64th, which 3.2 lets pass).
 pub const MAX_WORDS: usize = 64;
 
 /// One line of a configuration file.

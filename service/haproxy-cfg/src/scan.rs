@@ -226,6 +226,9 @@ fn variable_length(rest: &[u8]) -> Result<usize, (usize, FaultKind)> {
     }
     let name = rest[start + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_');
     let mut end = start + 1 + name.count();
+    if rest[start..end] == *b"." {
+        return Err((end, FaultKind::BadVariable));
+    }
     if !braced {
         return Ok(end);
     }

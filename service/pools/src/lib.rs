@@ -1,9 +1,11 @@
 //! What HAProxy's pools should hold: the catalogue, the instances in it, and the guard over both.
 //!
 //! Pure: no I/O, no clock, no randomness. The `consul` crate fills a [`Catalogue`], the `template` crate renders
-//! from it, [`guard`] decides which instances stay although an answer turned empty, and [`places`] checks
-//! what was printed from the catalogue into a configuration. [`intents`] are wishes about single servers.
+//! from it, [`guard`] decides which instances stay although an answer turned empty, [`places`] checks
+//! what was printed from the catalogue into a configuration, and [`advice`] says what a configuration lacks for all this.
+//! [`intents`] are wishes about single servers, and [`plan`] what takes HAProxy to what is wanted.
 
+pub mod advice;
 mod catalogue;
 pub mod guard;
 mod instance;

@@ -11,7 +11,7 @@
 mod characters;
 mod checked;
 mod haproxy;
-mod options;
+pub(crate) mod options;
 mod words;
 
 use std::ops::Range;

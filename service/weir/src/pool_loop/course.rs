@@ -161,11 +161,14 @@ impl PoolLoop {
         })
     }
 
-    /// HAProxy runs what is wanted; the files may be behind.
+    /// HAProxy runs what is wanted, and the files may be behind; or it does not run, and will read them.
     fn follow(&mut self, now: Instant, files: Files, wanted: Wanted) {
-        let is_running = self.seen.state == Some(HaproxyState::Running);
-        let reason = if is_running { String::new() } else { self.reason(&files, &wanted) };
-        self.note_running(&wanted);
+        let mut reason = String::new();
+        if self.seen.state == Some(HaproxyState::Running) {
+            self.note_running(&wanted);
+        } else {
+            reason = self.reason(&files, &wanted);
+        }
         self.changed_at = None;
         self.held_since = None;
         if files.is_empty() {

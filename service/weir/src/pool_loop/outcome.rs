@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use weir_pools::Catalogue;
+use weir_pools::guard::Pools;
 use weir_pools::places::OutputKind;
 use weir_pools::plan::differ_in_structure;
 
@@ -55,6 +57,7 @@ impl PoolLoop {
             self.outputs[index].in_force = Some(text);
         }
         if !change.reason.is_empty() {
+            self.will_be_read(flight.pools, flight.offered.clone());
             self.note_written(change.reason, files, took);
         }
         if !flight.edits.is_empty() || self.outputs.iter().any(|output| output.good.is_none()) {
@@ -147,6 +150,15 @@ impl PoolLoop {
             commands: Vec::new(),
             took_ms,
         });
+    }
+
+    /// HAProxy does not run: what is written is what is in force.
+    fn will_be_read(&mut self, pools: Vec<(usize, Arc<Pools>)>, offered: Arc<Catalogue>) {
+        for (index, pools) in pools {
+            self.outputs[index].pools = pools;
+        }
+        self.last_good = offered;
+        self.forget_confirmed();
     }
 
     fn destination(&self, index: usize) -> String {
