@@ -4,6 +4,8 @@
 //! asks.
 
 use std::collections::BTreeMap;
+#[cfg(test)]
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -124,7 +126,7 @@ impl SeenPools {
             let server = SeenServer { name: name.to_owned(), state, sessions, queue: 0, since: None };
             (backend.to_owned(), BTreeMap::from([(address.to_owned(), server)]))
         });
-        let pools = Pools::from([(backend.to_owned(), [address.to_owned()].into())]);
+        let pools = Pools::from([(backend.into(), BTreeSet::from([address.to_owned()]).into())]);
         Self {
             outputs: vec![Arc::new(pools)],
             servers: Arc::new(servers.into_iter().collect()),

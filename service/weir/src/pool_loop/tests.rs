@@ -175,9 +175,9 @@ impl World {
         let after = pools_of(text);
         let confirmed = &self.pool_loop.confirmed;
         for (backend, servers) in before {
-            let now = after.get(&backend).map_or(0, BTreeSet::len);
+            let now = after.get(&backend).map_or(0, |servers| servers.len());
             assert!(
-                servers.is_empty() || now > 0 || confirmed.contains(&backend),
+                servers.is_empty() || now > 0 || confirmed.contains(&*backend),
                 "{backend} emptied by {text:?}"
             );
         }
@@ -251,7 +251,7 @@ impl World {
 
     fn servers(&self) -> Vec<String> {
         let pools = self.runs.as_deref().map(pools_of).unwrap_or_default();
-        pools.get("web").into_iter().flatten().cloned().collect()
+        pools.get("web").into_iter().flat_map(|servers| servers.iter()).cloned().collect()
     }
 
     fn status(&self) -> crate::status::TemplateStatus {
