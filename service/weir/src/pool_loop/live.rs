@@ -13,8 +13,8 @@ use haproxy_cfg::Sections;
 use serde::{Deserialize, Serialize};
 use weir_haproxy::Look;
 use weir_pools::plan::{
-    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait,
-    Waiting, Wishes,
+    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait, Waiting,
+    Wishes,
 };
 use weir_scaling::{BackendSample, Process, ServerSample, ServerState};
 
