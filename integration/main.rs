@@ -11,6 +11,8 @@ mod rig;
 #[cfg(test)]
 mod by_hand;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod churn;

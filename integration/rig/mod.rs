@@ -16,6 +16,7 @@ pub(crate) mod process;
 pub(crate) mod recorder;
 pub(crate) mod said;
 pub(crate) mod site;
+pub(crate) mod tls;
 pub(crate) mod wait;
 pub(crate) mod weir;
 

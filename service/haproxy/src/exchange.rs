@@ -137,6 +137,21 @@ impl SocketError {
         matches!(self, Self::Refused { .. } | Self::Broken { .. } | Self::Empty { .. })
     }
 
+    pub(crate) fn timed_out(path: &Path, command: &str, after: Duration) -> Self {
+        Self::TimedOut { path: path.to_owned(), command: command.to_owned(), after }
+    }
+
+    /// What the system's error means here.
+    pub(crate) fn failed(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            ErrorKind::NotFound => Self::Missing { path },
+            ErrorKind::ConnectionRefused => Self::Refused { path },
+            ErrorKind::PermissionDenied => Self::Denied { path },
+            _ => Self::Broken { path, source },
+        }
+    }
+
     pub(crate) fn unexpected(path: &Path, command: &str, problem: impl Into<String>, reply: &str) -> Self {
         Self::Unexpected {
             path: path.to_owned(),
@@ -197,21 +212,12 @@ impl Exchange<'_> {
         limit: Duration,
         step: impl Future<Output = Result<T, SocketError>>,
     ) -> Result<T, SocketError> {
-        let late = || {
-            let (path, command) = (self.path.to_owned(), self.command.to_owned());
-            SocketError::TimedOut { path, command, after: limit }
-        };
+        let late = || SocketError::timed_out(self.path, self.command, limit);
         timeout(limit, step).await.map_err(|_| late())?
     }
 
     fn failed(&self, source: io::Error) -> SocketError {
-        let path = self.path.to_owned();
-        match source.kind() {
-            ErrorKind::NotFound => SocketError::Missing { path },
-            ErrorKind::ConnectionRefused => SocketError::Refused { path },
-            ErrorKind::PermissionDenied => SocketError::Denied { path },
-            _ => SocketError::Broken { path, source },
-        }
+        SocketError::failed(self.path, source)
     }
 }
 

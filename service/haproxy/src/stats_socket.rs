@@ -40,6 +40,11 @@ impl StatsSocket {
         &self.path
     }
 
+    /// What one exchange may cost.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Sends one line (several commands may be separated by `;`) and gives the reply as it came.
     pub async fn command(&self, command: &str) -> Result<String, SocketError> {
         Exchange { path: &self.path, command, limits: self.limits, half_close: false }.run().await

@@ -13,6 +13,7 @@
 mod circumstances;
 mod command;
 mod compare;
+pub mod files;
 mod join;
 mod keywords;
 mod layout;

@@ -74,6 +74,12 @@ pub(crate) enum Record {
     },
     /// Something is wrong with the intents in Consul.
     IntentProblem { problem: String },
+    /// A file beside the configuration changed on the disk, and HAProxy runs it, without a reload.
+    FileChanged { haproxy: String, file: String, file_kind: String, why: String, took_ms: u64 },
+    /// Such a file cannot be brought in force; HAProxy goes on with what it had.
+    FileFailed { haproxy: String, file: String, file_kind: String, error: String },
+    /// Such a file changed in a way that only a reload brings in force.
+    FileNeedsReload { haproxy: String, file: String, file_kind: String, why: String },
     /// Consul answers, or does not.
     Consul { state: String, error: Option<String> },
     /// Nomad answers, or does not.
@@ -170,6 +176,8 @@ fn log(record: &Record) {
         | Record::LeftOutEnded { .. }
         | Record::Intended(_)
         | Record::IntentEnded { .. }
+        | Record::FileChanged { .. }
+        | Record::FileNeedsReload { .. }
         | Record::Leader { .. }
         | Record::Nomad { up: true, .. }
         | Record::Scaled { .. } => info!("{}", sentence(record)),
@@ -190,6 +198,7 @@ fn log(record: &Record) {
         Record::Refused { .. }
         | Record::WriteFailed { .. }
         | Record::SourceFailed { .. }
+        | Record::FileFailed { .. }
         | Record::Kept { .. }
         | Record::HeldBack { .. } => error!("{}", sentence(record)),
     }
@@ -307,6 +316,22 @@ fn scaling_sentence(record: &Record) -> String {
         }
         Record::ScaleFailed { namespace, job, group, to, error, .. } => {
             format!("{namespace}/{job}/{group}: not scaled to {to}: {error}")
+        }
+        other => file_sentence(other),
+    }
+}
+
+fn file_sentence(record: &Record) -> String {
+    match record {
+        Record::FileChanged { haproxy, file, file_kind, why, took_ms } => {
+            format!("{}{file_kind} {file}: in force in {took_ms} ms, without a reload ({why})", of(haproxy))
+        }
+        Record::FileFailed { haproxy, file, file_kind, error } => format!(
+            "{}{file_kind} {file}: not in force, HAProxy goes on with what it had: {error}. Mend the file; weir sees it at once",
+            of(haproxy)
+        ),
+        Record::FileNeedsReload { haproxy, file, file_kind, why } => {
+            format!("{}{file_kind} {file}: HAProxy is reloaded for it: {why}", of(haproxy))
         }
         other => format!("{other:?}"),
     }

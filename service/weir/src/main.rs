@@ -1,5 +1,6 @@
 //! The `weir` command.
 
+mod certificates;
 mod chain;
 mod check;
 mod cli;

@@ -5,6 +5,7 @@
 //! let go of, within five seconds. A part that fails ends it the same way, with an error.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use crate::sources::{self, Watched};
 use crate::status::{LeaderStatus, NomadStatus, ScalingStatus};
 use crate::units::{Unit, haproxy, units};
 use crate::views::Views;
-use crate::{clients, control, http, interest, logging, scale_loop, state_lock, zero};
+use crate::{certificates, clients, control, http, interest, logging, scale_loop, state_lock, zero};
 
 /// How long the parts have to end.
 const GRACE: Duration = Duration::from_millis(4500);
@@ -184,6 +185,7 @@ impl Shared<'_> {
         for unit in units(self.config) {
             let handle = self.pool(&unit)?;
             samples.extend(self.sampler(&unit, &handle));
+            self.certificates(&unit, &handle);
             watched.extend(unit.templates.iter().enumerate().map(|(index, template)| Watched {
                 template: template.clone(),
                 index,
@@ -230,6 +232,21 @@ impl Shared<'_> {
         let files =
             files.filter(|file| self.config.haproxies.iter().any(|haproxy| haproxy.loads(file))).collect();
         Maintenance { book, intents: known.clone(), loops: handles.iter().map(Loop::from).collect(), files }
+    }
+
+    /// The watch of the files that others write for this HAProxy.
+    fn certificates(&self, unit: &Unit, handle: &Handle) {
+        let Some(config) = &unit.haproxy else { return };
+        let is_loaded = |path: &PathBuf| config.loads(path);
+        let watched = certificates::Watched {
+            name: unit.name.clone(),
+            haproxy: haproxy(config),
+            rendered: unit.templates.iter().map(|template| template.destination.clone()).filter(is_loaded).collect(),
+            events: handle.events.clone(),
+            journal: self.journal.clone(),
+        };
+        let name = format!("the watch of certificates and maps {}", unit.name);
+        self.parts.spawn(name.trim_end(), certificates::run(watched, self.parts.cancel.clone()));
     }
 
     /// The scaler, where Nomad is configured.

@@ -131,7 +131,7 @@ impl Reader {
 }
 
 /// Waits until no more changes come for a moment.
-async fn quiet(changes: &mut mpsc::Receiver<()>) {
+pub(crate) async fn quiet(changes: &mut mpsc::Receiver<()>) {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if tokio::time::timeout(QUIET, changes.recv()).await.is_err() {

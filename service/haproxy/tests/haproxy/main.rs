@@ -6,6 +6,7 @@
 mod capabilities;
 mod dynamic_servers;
 mod rig;
+mod files;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -116,10 +117,20 @@ impl PoolLoop {
         sections
     }
 
-    /// Why files beside the configuration need a reload.
+    /// Why files beside the configuration need a reload. Maps, lists and certificates that HAProxy has loaded do not: they are
+    /// brought in force by [`crate::certificates`] when they are written.
     fn other_files(&self, files: &Files) -> Option<String> {
-        let other = files.iter().find(|(index, _)| self.outputs[*index].kind != OutputKind::Haproxy);
-        other.map(|(index, _)| format!("{} changed", self.outputs[*index].config.destination.display()))
+        let others = files.iter().filter(|(index, _)| self.outputs[*index].kind != OutputKind::Haproxy);
+        let destinations: Vec<&PathBuf> =
+            others.map(|(index, _)| &self.outputs[*index].config.destination).collect();
+        if destinations.is_empty() {
+            return None;
+        }
+        let base = self.haproxy.as_ref().and_then(|haproxy| haproxy.working_directory.clone()).unwrap_or_default();
+        let named: BTreeSet<PathBuf> =
+            self.live.references().iter().map(|found| base.join(&found.path)).collect();
+        let other = destinations.into_iter().find(|destination| !named.contains(*destination));
+        other.map(|destination| format!("{} changed", destination.display()))
     }
 
     fn tell(&mut self, now: Instant, tell: Tell, files: &Files, wanted: &Wanted) {
@@ -152,6 +163,8 @@ impl PoolLoop {
 
     /// HAProxy runs what is wanted; the files may be behind.
     fn follow(&mut self, now: Instant, files: Files, wanted: Wanted) {
+        let is_running = self.seen.state == Some(HaproxyState::Running);
+        let reason = if is_running { String::new() } else { self.reason(&files, &wanted) };
         self.note_running(&wanted);
         self.changed_at = None;
         self.held_since = None;
@@ -163,7 +176,7 @@ impl PoolLoop {
             return;
         }
         self.follow_after = Some(now + FOLLOWS);
-        let flight = self.flight(now, files, wanted, String::new());
+        let flight = self.flight(now, files, wanted, reason);
         if let Some(change) = &flight.change {
             self.effects.push(Effect::Follow(change.clone()));
         }
@@ -208,8 +221,13 @@ impl PoolLoop {
         }
     }
 
-    /// The way of an HAProxy that cannot be told: everything is written, validated and reloaded.
+    /// The way of an HAProxy that cannot be told: everything is written, validated and reloaded; only written where it does not
+    /// run, and does not care which of the texts it starts with.
     fn put_in_force(&mut self, now: Instant, files: Files, wanted: Wanted) {
+        let is_down = self.live.is_on && self.seen.state == Some(HaproxyState::NotRunning);
+        if is_down && !files.is_empty() && !files.iter().any(|(index, text)| self.matters_at_start(*index, text)) {
+            return self.follow(now, files, wanted);
+        }
         if files.is_empty() {
             self.refused = None;
             self.changed_at = None;

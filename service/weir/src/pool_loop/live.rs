@@ -9,9 +9,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use haproxy_cfg::Sections;
+use haproxy_cfg::{Document, Sections};
 use serde::{Deserialize, Serialize};
 use weir_haproxy::Look;
+use weir_pools::plan::files::{Reference, references};
 use weir_pools::plan::{
     self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait, Waiting,
     Wishes,
@@ -353,6 +354,13 @@ impl Live {
             let path = file.path.display();
             format!("{path} was written after this HAProxy process had started, so what it runs is not known")
         })
+    }
+
+    /// The maps, lists and certificates that the worker's configuration names.
+    pub(super) fn references(&self) -> Vec<Reference> {
+        let text = |file: &Loaded| file.sections.parts().iter().map(|part| part.document.text()).collect::<String>();
+        let documents: Vec<Document> = self.loaded.iter().map(|file| Document::parse(text(file))).collect();
+        references(&documents)
     }
 
     /// The pools in which HAProxy was sampled otherwise than it was last looked at.

@@ -39,19 +39,23 @@ impl PoolLoop {
         match done.result {
             DoneResult::Refused { problem, lines } => self.refused(now, flight, problem, &lines, done.took),
             DoneResult::Failed(problem) => self.failed(now, &flight, problem, done.took),
-            DoneResult::Followed => self.wrote(flight),
+            DoneResult::Followed => self.wrote(flight, done.took),
             DoneResult::Swapped(_) | DoneResult::Reloaded(_) | DoneResult::Told(_) => {}
         }
     }
 
-    /// The files say what HAProxy runs.
-    fn wrote(&mut self, flight: InFlight) {
+    /// The files say what HAProxy runs, or will when it starts.
+    fn wrote(&mut self, flight: InFlight, took: Duration) {
         let Some(change) = flight.change else { return };
         self.write.reset();
+        let files = change.files.iter().map(|(index, _)| self.destination(*index)).collect();
         for (index, text) in change.files {
             let sections = self.outputs[index].sections(&text);
             self.live.wrote(index, sections);
             self.outputs[index].in_force = Some(text);
+        }
+        if !change.reason.is_empty() {
+            self.note_written(change.reason, files, took);
         }
         if !flight.edits.is_empty() || self.outputs.iter().any(|output| output.good.is_none()) {
             self.accept_edits(&flight.edits);
@@ -145,6 +149,16 @@ impl PoolLoop {
         });
     }
 
+    fn destination(&self, index: usize) -> String {
+        self.outputs[index].config.destination.display().to_string()
+    }
+
+    fn note_written(&mut self, reason: String, files: Vec<String>, took: Duration) {
+        let (haproxy, result, took_ms) = (self.name.clone(), ChangeResult::Written, report::millis(took));
+        self.last_change = Some(report::last_change(&reason, took, report::word(result), None));
+        self.record(Record::Changed { haproxy, reason, files, result, commands: Vec::new(), took_ms });
+    }
+
     /// A HAProxy that does not run needs no reload later, whichever of the two texts it reads when it starts: where they differ in
     /// servers only, it is told.
     fn unless_read_at_start(&mut self, reload: ReloadResult, files: &[(usize, Arc<str>)]) -> ReloadResult {
@@ -162,7 +176,7 @@ impl PoolLoop {
     }
 
     /// Whether it matters to HAProxy if it started with the text that was there before.
-    fn matters_at_start(&mut self, index: usize, text: &Arc<str>) -> bool {
+    pub(super) fn matters_at_start(&mut self, index: usize, text: &Arc<str>) -> bool {
         let output = &mut self.outputs[index];
         let is_named =
             self.haproxy.as_ref().is_some_and(|haproxy| haproxy.config.contains(&output.config.destination));
