@@ -358,7 +358,8 @@ impl Live {
 
     /// The maps, lists and certificates that the worker's configuration names.
     pub(super) fn references(&self) -> Vec<Reference> {
-        let text = |file: &Loaded| file.sections.parts().iter().map(|part| part.document.text()).collect::<String>();
+        let text =
+            |file: &Loaded| file.sections.parts().iter().map(|part| part.document.text()).collect::<String>();
         let documents: Vec<Document> = self.loaded.iter().map(|file| Document::parse(text(file))).collect();
         references(&documents)
     }

@@ -74,6 +74,7 @@ fn haproxy() -> Haproxy {
         drain_timeout: Duration::from_mins(5),
         first_check_timeout: Duration::from_secs(30),
         verify_interval: Duration::from_secs(10),
+        panic_threshold: 30,
         allow_empty: Vec::new(),
     }
 }
@@ -220,6 +221,15 @@ impl World {
         self.event(Event::Catalogue(Arc::new(catalogue)));
     }
 
+    /// Some pass, and some are critical.
+    fn healthy_and_critical(&mut self, healthy: &[u8], critical: &[u8]) {
+        let critical =
+            critical.iter().map(|number| Instance { status: Status::Critical, ..instance(*number) });
+        let instances: Vec<Instance> = healthy.iter().copied().map(instance).chain(critical).collect();
+        let catalogue = Catalogue::from_iter([(web(), Answer::Instances(instances.into()))]);
+        self.event(Event::Catalogue(Arc::new(catalogue)));
+    }
+
     fn source(&mut self, text: &str) {
         self.event(Event::Source { index: 0, text: Ok(text.into()) });
     }
@@ -327,6 +337,50 @@ fn an_unusable_edit_changes_nothing_and_says_where() {
     assert!(error.contains("/t.hbs:2") && error.contains("Adress"), "{error}");
     world.instances(&[1, 2]);
     assert_eq!(world.servers().len(), 2);
+}
+
+#[test]
+fn most_of_a_pool_that_turn_critical_stay_until_enough_are_healthy_or_a_person_confirms() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2, 3, 4, 5]);
+    let validations = world.validations;
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    assert_eq!((world.servers().len(), world.validations), (5, validations));
+    assert!(world.records.iter().any(|record| matches!(record, Record::Panic { healthy: 1, known: 5, .. })));
+    let pool = &world.pool_loop.report().whole().pools[0];
+    assert_eq!((pool.kept.len(), pool.held.as_deref()), (4, Some("panic: 1 of 5 instances are healthy")));
+    // Over a restart too, also while Consul has not answered.
+    world.restart(GOOD);
+    assert!(!world.pool_loop.guard.is_idle());
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    assert_eq!(world.servers().len(), 5);
+    world.healthy_and_critical(&[1, 2], &[3, 4, 5]);
+    assert_eq!((world.servers().len(), world.pool_loop.guard.is_idle()), (2, true));
+
+    world.instances(&[1, 2, 3, 4, 5]);
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    world.confirm();
+    assert_eq!((world.servers().len(), world.pool_loop.confirmed.len()), (1, 0));
+    // That was for once.
+    world.instances(&[1, 2, 3, 4, 5]);
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    assert_eq!(world.servers().len(), 5);
+    // None is healthy any more: what a person confirms then empties the pool.
+    world.healthy_and_critical(&[], &[1, 2, 3, 4, 5]);
+    assert_eq!(world.servers().len(), 5);
+    world.confirm();
+    assert_eq!(world.servers().len(), 0);
+}
+
+#[test]
+fn a_template_that_prints_critical_instances_may_stop_to() {
+    let mut world = World::new();
+    world.source(&GOOD.replace("\"web\"", "\"web|any\""));
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    assert_eq!(world.servers().len(), 5);
+    world.source(GOOD);
+    assert_eq!((world.servers().len(), world.pool_loop.guard.is_idle()), (1, true));
 }
 
 #[test]
