@@ -43,7 +43,7 @@ impl Weir {
         serde_json::from_str(&reply.body).ok().filter(|_| reply.status == 200)
     }
 
-    /// `/v1/records`; empty while it does not answer.
+    /// `/v1/records`, oldest first; empty while it does not answer.
     pub(crate) async fn records(&self) -> Vec<Value> {
         let Ok(reply) = http::get(self.http, "/v1/records").await else { return Vec::new() };
         let records: Value = serde_json::from_str(&reply.body).unwrap_or_default();
@@ -53,12 +53,6 @@ impl Weir {
     /// `/metrics` as text.
     pub(crate) async fn metrics(&self) -> String {
         http::get(self.http, "/metrics").await.expect("weir answers").body
-    }
-
-    /// `/v1/records`, oldest first.
-    pub(crate) async fn records(&self) -> Vec<Value> {
-        let reply = http::get(self.http, "/v1/records").await.expect("weir answers");
-        serde_json::from_str(&reply.body).expect("records are a list in JSON")
     }
 
     /// Reloads that it made since its start.

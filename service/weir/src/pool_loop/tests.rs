@@ -540,6 +540,8 @@ fn what_is_on_the_disk_is_reloaded_although_a_newer_text_is_refused() {
 #[derive(Debug, Clone)]
 enum Step {
     Instances(Vec<u8>),
+    /// The first so many pass, the others are critical.
+    Critical(Vec<u8>, usize),
     Source(&'static str),
     Confirm,
     FailReloads(usize),
@@ -551,6 +553,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::btree_set(1_u8..6, 0..5).prop_map(|set| Step::Instances(set.into_iter().collect())),
+        4 => (prop::collection::btree_set(1_u8..6, 0..6), 0_usize..6)
+            .prop_map(|(set, healthy)| Step::Critical(set.into_iter().collect(), healthy)),
         3 => prop::sample::select(vec![GOOD, OTHER, REFUSED, UNUSABLE, UNSTARTABLE, KEYED, ""]).prop_map(Step::Source),
         1 => Just(Step::Confirm),
         1 => (1_usize..4).prop_map(Step::FailReloads),
@@ -571,6 +575,10 @@ proptest! {
         for step in steps {
             match step {
                 Step::Instances(numbers) => world.instances(&numbers),
+                Step::Critical(numbers, healthy) => {
+                    let (healthy, critical) = numbers.split_at(healthy.min(numbers.len()));
+                    world.healthy_and_critical(healthy, critical);
+                }
                 Step::Source(text) => { source = text; world.source(text); }
                 Step::Confirm => world.confirm(),
                 Step::FailReloads(times) => world.failing_reloads = times,
