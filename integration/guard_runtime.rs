@@ -7,7 +7,7 @@ use crate::guard::{MASTER, acl};
 use crate::rig::haproxy::Haproxy;
 use crate::rig::said::{measures, says, warns};
 use crate::rig::site::{CHECKED, SERVERS, Site, instances};
-use crate::rig::weir::Weir;
+use crate::rig::weir::{Weir, said};
 use crate::rig::{Instance, Load, Recorder, SOON, wait_for};
 
 /// What weir may call it.
@@ -82,6 +82,32 @@ async fn a_pool_that_turns_critical_at_once_stays_as_far_as_haproxys_checks_pass
     })
     .await;
     assert_eq!(weir.generation(&haproxy).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn critical_ones_go_when_a_person_says_so_and_the_pool_is_not_empty() {
+    let Some(mut site) = Site::new().await else { return };
+    let pool: Vec<Instance> = instances(["one", "two", "three", "four"]).await;
+    for (n, instance) in pool.iter().enumerate() {
+        let node = if n == 0 { "n0" } else { "n1" };
+        let entry =
+            json!({"Service": "web", "ID": instance.name, "Address": "127.0.0.1", "Port": instance.port});
+        site.consul.register_elsewhere(node, entry).await;
+    }
+    node_check(&site, "passing").await;
+    let template = site.template(SERVERS);
+    let (mut weir, haproxy, recorder) = site.up_recorded(&template).await;
+    let known = recorder.changes().len();
+    node_check(&site, "critical").await;
+    is_loud(&mut weir).await;
+    let servers: Vec<String> = pool.iter().map(Instance::server).collect();
+    is_untouched(&haproxy, &recorder, known, &servers).await;
+
+    let output = site.confirm_empty("web").await;
+    assert!(output.status.success(), "{}", said(&output));
+    site.wait_answering(&["one"], SOON).await;
+    let is_calm = |status: &Value| status["haproxy"][0]["pools"][0]["held"].is_null();
+    weir.wait_status("nothing is held", SOON, is_calm).await;
 }
 
 /// Consul's ACLs answer `[]` to who may not read.

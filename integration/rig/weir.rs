@@ -43,7 +43,7 @@ impl Weir {
         serde_json::from_str(&reply.body).ok().filter(|_| reply.status == 200)
     }
 
-    /// `/v1/records`; empty while it does not answer.
+    /// `/v1/records`, oldest first; empty while it does not answer.
     pub(crate) async fn records(&self) -> Vec<Value> {
         let Ok(reply) = http::get(self.http, "/v1/records").await else { return Vec::new() };
         let records: Value = serde_json::from_str(&reply.body).unwrap_or_default();

@@ -9,6 +9,10 @@
 //! whatever the template does with its answers, what counts is which servers stood in a backend. Nothing here
 //! fails; a pool whose servers cannot be traced to instances is named as *untraceable*, and the caller keeps
 //! the whole file that is in force.
+//!
+//! [`panic`] keeps pools from losing most of their servers at once because these turned critical.
+
+mod panic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,17 +21,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Answer, Catalogue, Instance, Query, ServiceEntry};
 
+pub use panic::{Share, Shift, Step, Turn};
+
 /// Which servers stand in which backend, as `ADDRESS:PORT`. What did not change from one text to the next is the same in
 /// memory.
 pub type Pools = BTreeMap<Arc<str>, Arc<BTreeSet<String>>>;
 
-/// A pool that keeps instances which Consul no longer lists.
+/// A pool that keeps instances which Consul no longer lists, or lists as critical.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The servers that stay.
     kept: Vec<Kept>,
     /// The servers that came back since, each of which took the place of one that was kept.
     back: BTreeSet<String>,
+    /// How few are healthy, where that is why; otherwise the pool would be empty.
+    #[serde(default)]
+    panic: Option<Share>,
 }
 
 /// One server that stays, as each answer had it that lost it: two services may share an address.
@@ -41,6 +50,11 @@ impl Held {
     /// The instances that stay.
     pub fn kept(&self) -> impl Iterator<Item = &Instance> {
         self.kept.iter().filter_map(|kept| Some(&kept.copies.first()?.1))
+    }
+
+    /// How few are healthy, where that is why they stay; otherwise the pool would be empty.
+    pub fn panic(&self) -> Option<Share> {
+        self.panic
     }
 
     /// Lets one kept instance go for each server that is newly present: itself, else the last in order. So the pool's
@@ -59,10 +73,13 @@ impl Held {
     }
 }
 
-/// The pools that are kept from becoming empty, by backend. Persisted, so that a restart forgets nothing.
+/// The pools that keep instances, by backend. Persisted, so that a restart forgets nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     held: BTreeMap<String, Held>,
+    /// Pools in panic whose critical instances may go, as a person said.
+    #[serde(default)]
+    let_go: BTreeSet<String>,
 }
 
 /// What [`Guard::hold`] made of the pools that would have become empty.
@@ -119,19 +136,20 @@ impl Guard {
                 verdict.taken.insert(backend.clone());
                 continue;
             }
-            self.held.insert(backend.clone(), Held { kept, back: BTreeSet::new() });
+            self.held.insert(backend.clone(), Held { kept, back: BTreeSet::new(), panic: None });
             verdict.held.insert(backend.clone());
         }
         verdict
     }
 
-    /// Takes note of what came back. `pools` is what the catalogue alone gives. Each server that is there replaces a
-    /// kept one: itself first, then any. A kept one also goes when another service owns its address and port.
+    /// Takes note of what came back to pools that would have been empty. `pools` is what the catalogue alone gives. Each
+    /// server that is there replaces a kept one: itself first, then any. A kept one also goes when another service owns its address and port.
     /// Returns the pools that are no longer held.
     pub fn replace(&mut self, pools: &[&Pools], catalogue: &Catalogue) -> BTreeSet<String> {
-        let kept = self.held.values().flat_map(|held| &held.kept);
+        let emptied = self.held.values().filter(|held| held.panic.is_none());
+        let kept = emptied.flat_map(|held| &held.kept);
         let owners = owners(catalogue, kept.map(|kept| &kept.server));
-        for (backend, held) in &mut self.held {
+        for (backend, held) in self.held.iter_mut().filter(|(_, held)| held.panic.is_none()) {
             held.kept.retain(|kept| !kept.owned_by_another(&owners));
             held.replace(servers_in(backend, pools));
         }
@@ -260,10 +278,13 @@ fn owners<'a, 'c>(
     owners
 }
 
-/// Puts a kept instance back into the answer it came from, and its service into the list of services.
+/// Puts a kept instance back into the answer it came from, in the place of what became of it, and its service into the
+/// list of services.
 fn put_back(catalogue: &mut Catalogue, query: &Query, instance: &Instance) {
     let mut instances: Vec<Instance> =
         catalogue.instances(query).map(|list| list.to_vec()).unwrap_or_default();
+    let is_it = |other: &Instance| (&other.address, other.port) == (&instance.address, instance.port);
+    instances.retain(|other| !is_it(other) || other.status <= instance.status);
     instances.push(instance.clone());
     instances.sort_by(|a, b| (&a.address, a.port, &a.node, &a.id).cmp(&(&b.address, b.port, &b.node, &b.id)));
     catalogue.insert(query.clone(), Answer::Instances(instances.into()));

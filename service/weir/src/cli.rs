@@ -107,7 +107,7 @@ pub(crate) enum Command {
         /// Show it anew every second, until ^C.
         #[arg(long, conflicts_with = "confirm_empty")]
         watch: bool,
-        /// Say that this backend may become empty: weir lets its kept servers go.
+        /// Say that this backend may become empty, or may lose most of its servers: weir lets those go that it kept.
         #[arg(long, value_name = "BACKEND", conflicts_with = "backend")]
         confirm_empty: Option<String>,
     },

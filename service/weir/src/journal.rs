@@ -58,6 +58,8 @@ pub(crate) enum Record {
     SourceAccepted { template: String },
     /// A pool keeps instances that Consul no longer lists.
     Kept { haproxy: String, backend: String, servers: Vec<String> },
+    /// Too few of a pool's instances are healthy: those that turned critical stay in it.
+    Panic { haproxy: String, backend: String, healthy: usize, known: usize, servers: Vec<String> },
     /// A pool holds what Consul says again.
     Released { haproxy: String, backend: String, why: String },
     /// Pools would become empty and nothing can be kept for them: the file in force stays.
@@ -203,6 +205,7 @@ fn log(record: &Record) {
         | Record::SourceFailed { .. }
         | Record::FileFailed { .. }
         | Record::Kept { .. }
+        | Record::Panic { .. }
         | Record::HeldBack { .. } => error!("{}", sentence(record)),
     }
 }
@@ -233,6 +236,13 @@ pub(crate) fn sentence(record: &Record) -> String {
         Record::Kept { haproxy, backend, servers } => format!(
             "{}backend {backend} would become empty; keeping {} until instances come back. If zero is meant: \
              weir servers --confirm-empty {backend}",
+            of(haproxy),
+            short::list(servers)
+        ),
+        Record::Panic { haproxy, backend, healthy, known, servers } => format!(
+            "{}backend {backend}: panic: only {healthy} of {known} instances are healthy, less than `panic_threshold`; \
+             keeping {} as far as HAProxy's own checks pass them, until enough are healthy. If they are to go now: weir \
+             servers --confirm-empty {backend}",
             of(haproxy),
             short::list(servers)
         ),

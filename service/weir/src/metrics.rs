@@ -71,7 +71,7 @@ impl Metrics {
             pool_servers: make.gauges("pool_servers", "Servers in a pool.", &["haproxy", "backend"])?,
             pool_kept: make.gauges(
                 "pool_kept",
-                "Servers kept although Consul no longer lists them.",
+                "Servers kept although Consul no longer lists them, or lists them as critical.",
                 &["haproxy", "backend"],
             )?,
             left_out: make.gauges("left_out", "Instances left out.", &["haproxy"])?,

@@ -95,7 +95,9 @@ fn haproxy_lines(page: &mut String, haproxy: &HaproxyStatus) {
         );
     }
     for pool in &haproxy.pools {
-        let kept = if pool.kept.is_empty() { String::new() } else { format!(", {} KEPT", pool.kept.len()) };
+        let why = pool.held.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+        let kept =
+            if pool.kept.is_empty() { String::new() } else { format!(", {} KEPT{why}", pool.kept.len()) };
         let _ = writeln!(page, "  pool {}: {} servers{kept}", pool.backend, pool.servers.len());
     }
     for left in &haproxy.left_out {

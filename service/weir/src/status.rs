@@ -121,7 +121,10 @@ pub(crate) enum HaproxyState {
 pub(crate) struct PoolStatus {
     pub(crate) backend: String,
     pub(crate) servers: Vec<ServerStatus>,
-    /// Servers that stay although Consul no longer lists them.
+    /// Why servers stay that Consul no longer lists, or lists as critical.
+    #[serde(default)]
+    pub(crate) held: Option<String>,
+    /// The servers that stay.
     pub(crate) kept: Vec<String>,
 }
 

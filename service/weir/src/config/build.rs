@@ -144,6 +144,7 @@ impl Builder<'_> {
             drain_timeout: section.duration("drain_timeout").unwrap_or(Duration::from_mins(5)),
             first_check_timeout: section.duration("first_check_timeout").unwrap_or(Duration::from_secs(30)),
             verify_interval: section.duration("verify_interval").unwrap_or(Duration::from_secs(10)),
+            panic_threshold: self.percentage(section, "panic_threshold").unwrap_or(30),
             allow_empty: section.texts("allow_empty").unwrap_or_default(),
         };
         if haproxy.master_socket.is_none() && haproxy.reload_command.is_none() {
@@ -152,6 +153,16 @@ impl Builder<'_> {
             self.report(&section.place(""), message.into());
         }
         haproxy
+    }
+
+    fn percentage(&mut self, section: &Section, name: &str) -> Option<u8> {
+        let number = section.number(name)?;
+        let percentage = u8::try_from(number).ok().filter(|percentage| *percentage <= 100);
+        if percentage.is_none() {
+            let message = format!("`{name}` is {number}; it is a percentage, from 0 to 100");
+            self.report(&section.place(name), message);
+        }
+        percentage
     }
 
     /// What only shows when everything is seen together.

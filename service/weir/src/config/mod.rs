@@ -144,6 +144,8 @@ pub(crate) struct Haproxy {
     pub(crate) drain_timeout: Duration,
     pub(crate) first_check_timeout: Duration,
     pub(crate) verify_interval: Duration,
+    /// In percent, up to 100.
+    pub(crate) panic_threshold: u8,
     pub(crate) allow_empty: Vec<String>,
 }
 
@@ -237,7 +239,25 @@ mod tests {
         assert_eq!(config.state_dir, Path::new("/var/db/weir"));
         assert_eq!(config.consul.max_connections, 150);
         assert_eq!(config.haproxies[0].max_old_workers, 8);
+        assert_eq!(config.haproxies[0].panic_threshold, 30);
         assert!(config.haproxies[0].loads(&config.templates[0].destination));
+    }
+
+    #[test]
+    fn a_percentage_is_at_most_100() {
+        let haproxy = |threshold: &str| {
+            loaded(&format!(
+                "template {{\n  contents = \"x\"\n  destination = \"DIR/h.cfg\"\n}}\n\
+                 haproxy {{\n  config = [\"DIR/h.cfg\"]\n  reload_command = \"true\"\n  panic_threshold = {threshold}\n}}\n"
+            ))
+        };
+        let (config, problems) = haproxy("100");
+        assert_eq!((config.haproxies[0].panic_threshold, problems), (100, vec![]));
+        let (_, problems) = haproxy("101");
+        assert!(
+            matches!(&problems[..], [one] if one.contains("weir.hcl:8") && one.contains("0 to 100")),
+            "{problems:?}"
+        );
     }
 
     #[test]

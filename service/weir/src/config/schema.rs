@@ -180,6 +180,12 @@ const HAPROXY: BlockSpec = BlockSpec {
             "How often everything that HAProxy has is compared with what is wanted.",
         ),
         option(
+            "panic_threshold",
+            Kind::Count,
+            "30",
+            "A pool of which less than so many percent are healthy at once keeps those that were so last; 0: never.",
+        ),
+        option(
             "allow_empty",
             Kind::Texts,
             "",

@@ -31,6 +31,11 @@ pub(super) enum Event {
         backend: String,
         servers: Vec<String>,
     },
+    Panic {
+        backend: String,
+        healthy: usize,
+        known: usize,
+    },
     HeldBack {
         backends: Vec<String>,
     },
@@ -75,6 +80,9 @@ impl Event {
             Self::ReloadFailed { error } => format!("HAProxy  the reload failed and is tried again: {error}"),
             Self::Kept { backend, servers } => {
                 format!("HAProxy  {backend} would become empty and keeps {}", servers.join(", "))
+            }
+            Self::Panic { backend, healthy, known } => {
+                format!("HAProxy  {backend} keeps all: only {healthy} of {known} instances are healthy")
             }
             Self::HeldBack { backends } => {
                 format!("HAProxy  held back: {} would become empty", backends.join(", "))

@@ -18,12 +18,21 @@ pub(super) struct Planned<'a> {
     pub(super) by_hand: Option<&'a ByHand>,
 }
 
+/// Why a server stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Its pool would be empty.
+    Gone,
+    /// Too few others of its pool are healthy.
+    Critical,
+}
+
 /// The cause of a state, from what is seen, planned and wished; nothing where the server has not been seen and nobody
 /// wishes anything of it.
 pub(super) fn cause(
     state: Option<ServerState>,
     intent: Option<&Intent>,
-    is_kept: bool,
+    kept: Option<Kept>,
     planned: Planned<'_>,
 ) -> Option<Cow<'static, str>> {
     if let Some(by_hand) = planned.by_hand {
@@ -42,12 +51,14 @@ pub(super) fn cause(
         };
         return Some(format!("{before}{words}").into());
     }
-    let text = match state? {
-        ServerState::Drain | ServerState::Maint => "by the configuration",
-        _ if is_kept => "kept: Consul lists no instance",
-        ServerState::Up => "healthy",
-        ServerState::NoCheck => "not checked",
-        ServerState::Down => "its check fails",
+    let text = match (state?, kept) {
+        (ServerState::Drain | ServerState::Maint, _) => "by the configuration",
+        (_, Some(Kept::Gone)) => "kept: Consul lists no instance",
+        (ServerState::Down, Some(Kept::Critical)) => "its check fails; critical in Consul",
+        (_, Some(Kept::Critical)) => "kept: critical in Consul, as most of its pool",
+        (ServerState::Up, None) => "healthy",
+        (ServerState::NoCheck, None) => "not checked",
+        (ServerState::Down, None) => "its check fails",
     };
     Some(text.into())
 }
@@ -80,16 +91,18 @@ mod tests {
         let (owner, reason) = ("bob".to_owned(), "disk".to_owned());
         let intent = Intent { wish: Wish::Drain, reason, owner, since: SystemTime::UNIX_EPOCH, until: None };
         let said = |state, intent, kept| cause(state, intent, kept, Planned::default()).unwrap_or_default();
-        assert_eq!(said(Some(ServerState::Up), None, false), "healthy");
-        assert_eq!(said(Some(ServerState::Up), None, true), "kept: Consul lists no instance");
-        assert_eq!(said(Some(ServerState::Maint), None, true), "by the configuration");
-        assert_eq!(said(Some(ServerState::Drain), Some(&intent), false), "drain by bob: disk");
-        assert_eq!(said(Some(ServerState::Up), Some(&intent), false), "not in force yet: drain by bob: disk");
+        let (gone, critical) = (Some(Kept::Gone), Some(Kept::Critical));
+        assert_eq!(said(Some(ServerState::Up), None, None), "healthy");
+        assert_eq!(said(Some(ServerState::Up), None, gone), "kept: Consul lists no instance");
         assert_eq!(
-            said(Some(ServerState::Down), Some(&intent), false),
-            "its check fails; drain by bob: disk"
+            said(Some(ServerState::Up), None, critical),
+            "kept: critical in Consul, as most of its pool"
         );
-        assert_eq!(said(None, Some(&intent), false), "not in force yet: drain by bob: disk");
-        assert_eq!(cause(None, None, true, Planned::default()), None);
+        assert_eq!(said(Some(ServerState::Maint), None, gone), "by the configuration");
+        assert_eq!(said(Some(ServerState::Drain), Some(&intent), None), "drain by bob: disk");
+        assert_eq!(said(Some(ServerState::Up), Some(&intent), None), "not in force yet: drain by bob: disk");
+        assert_eq!(said(Some(ServerState::Down), Some(&intent), None), "its check fails; drain by bob: disk");
+        assert_eq!(said(None, Some(&intent), None), "not in force yet: drain by bob: disk");
+        assert_eq!(cause(None, None, gone, Planned::default()), None);
     }
 }

@@ -103,8 +103,14 @@ impl PoolLoop {
     }
 
     pub(super) fn confirm_empty(&mut self, backend: String, reply: Reply) {
-        let held = self.guard.held().any(|(held, _)| held == backend);
-        if !held && !self.would_empty.contains(&backend) {
+        let held = self.guard.held().find(|(held, _)| *held == backend).map(|(_, held)| held.panic());
+        if let Some(Some(share)) = held
+            && share.healthy > 0
+        {
+            self.let_critical_go(backend, reply);
+            return;
+        }
+        if held.is_none() && !self.would_empty.contains(&backend) {
             let known = self.outputs.iter().any(|output| output.pools.contains_key(backend.as_str()));
             let what = if known { "follows Consul; nothing is kept in it" } else { "is not one of weir's" };
             let _ = reply.send(Err(format!("backend {backend} {what}, so there is nothing to confirm")));
@@ -120,5 +126,14 @@ impl PoolLoop {
         for output in &mut self.outputs {
             output.hurry(self.looked);
         }
+    }
+
+    /// Some of the pool are healthy, so that it does not become empty.
+    fn let_critical_go(&mut self, backend: String, reply: Reply) {
+        self.guard.let_go(&backend);
+        self.remember();
+        let _ = reply.send(Ok(format!("the critical instances of backend {backend} leave it now")));
+        let why = "a person confirmed that its critical instances may go".into();
+        self.record(Record::Released { haproxy: self.name.clone(), backend, why });
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use weir_pools::Instance;
+use weir_pools::guard::{Held, Share};
+
 use super::PoolLoop;
 use super::output::Note;
 use super::wanted::{Outcome, Wanted};
@@ -41,20 +44,12 @@ impl PoolLoop {
 
     pub(super) fn note_pools(&mut self, wanted: &Wanted) {
         let haproxy = self.name.clone();
-        for backend in &wanted.released {
-            let why = "instances came back".into();
-            self.record(Record::Released { haproxy: haproxy.clone(), backend: backend.clone(), why });
+        for (backend, why) in &wanted.released {
+            let (haproxy, backend, why) = (haproxy.clone(), backend.clone(), why.clone());
+            self.record(Record::Released { haproxy, backend, why });
         }
         let held = self.guard.held().filter(|(backend, _)| wanted.held.contains(*backend));
-        let kept: Vec<Record> = held
-            .map(|(backend, held)| {
-                let servers = held.kept().map(weir_pools::Instance::server).collect();
-                Record::Kept { haproxy: haproxy.clone(), backend: backend.to_owned(), servers }
-            })
-            .collect();
-        if !kept.is_empty() || !wanted.released.is_empty() {
-            self.remember();
-        }
+        let kept: Vec<Record> = held.map(|(backend, held)| kept(&haproxy, backend, held)).collect();
         for record in kept {
             self.record(record);
         }
@@ -82,5 +77,14 @@ impl PoolLoop {
                 node: left.node.clone(),
             });
         }
+    }
+}
+
+fn kept(haproxy: &str, backend: &str, held: &Held) -> Record {
+    let (haproxy, backend) = (haproxy.to_owned(), backend.to_owned());
+    let servers = held.kept().map(Instance::server).collect();
+    match held.panic() {
+        None => Record::Kept { haproxy, backend, servers },
+        Some(Share { healthy, known }) => Record::Panic { haproxy, backend, healthy, known, servers },
     }
 }

@@ -8,7 +8,7 @@ use weir_pools::Instance;
 
 use super::PoolLoop;
 use super::output::{Note, Output};
-use super::seen_pools::SeenPools;
+use super::seen_pools::{KeptServers, SeenPools};
 use crate::journal::ChangeResult;
 use crate::status::{HaproxyState, HaproxyStatus, LastChange, LastReload, TemplateState, TemplateStatus};
 
@@ -91,7 +91,8 @@ impl PoolLoop {
 
     fn seen_pools(&self) -> SeenPools {
         let kept = self.guard.held().map(|(backend, held)| {
-            (backend.to_owned(), held.kept().map(Instance::server).collect::<Vec<String>>())
+            let servers = held.kept().map(Instance::server).collect();
+            (backend.to_owned(), KeptServers { servers, panic: held.panic() })
         });
         SeenPools {
             outputs: self.outputs.iter().map(|output| output.pools.clone()).collect(),

@@ -4,15 +4,17 @@
 //! asks.
 
 use std::collections::BTreeMap;
+#[cfg(test)]
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use weir_pools::guard::Pools;
+use weir_pools::guard::{Pools, Share};
 use weir_pools::intents::Intents;
 use weir_pools::plan::{ByHand, Wait};
 use weir_scaling::ServerState;
 
-use super::cause::{Planned, cause};
+use super::cause::{Kept, Planned, cause};
 use crate::status::{PoolStatus, ServerStatus};
 
 /// The servers that were seen, by backend and `ADDRESS:PORT`.
@@ -31,6 +33,30 @@ pub(crate) struct SeenServer {
     pub(crate) since: Option<Timestamp>,
 }
 
+/// The servers that are kept in a pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeptServers {
+    pub(super) servers: Vec<String>,
+    /// How few are healthy, where that is why; otherwise the pool would be empty.
+    pub(super) panic: Option<Share>,
+}
+
+impl KeptServers {
+    /// Why they stay; nothing where none does.
+    fn why(&self) -> Option<String> {
+        match self.panic {
+            _ if self.servers.is_empty() => None,
+            Some(share) => Some(format!("panic: {share}")),
+            None => Some("it would be empty".to_owned()),
+        }
+    }
+
+    fn of(&self, server: &str) -> Option<Kept> {
+        let why = if self.panic.is_some() { Kept::Critical } else { Kept::Gone };
+        self.servers.iter().any(|kept| kept == server).then_some(why)
+    }
+}
+
 /// What the status of pools is made from.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SeenPools {
@@ -39,7 +65,7 @@ pub(crate) struct SeenPools {
     pub(super) servers: Arc<SeenServers>,
     pub(super) intents: Arc<Intents>,
     /// What is kept, by backend.
-    pub(super) kept: BTreeMap<String, Vec<String>>,
+    pub(super) kept: BTreeMap<String, KeptServers>,
     pub(super) waits: Vec<Wait>,
     pub(super) by_hand: Vec<ByHand>,
 }
@@ -66,8 +92,9 @@ impl SeenPools {
                 let kept = self.kept.get(&**backend).cloned().unwrap_or_default();
                 let leaving = self.leaving(backend).filter(|address| !servers.contains(address.as_str()));
                 let all = servers.iter().chain(leaving);
-                let servers = all.map(|server| self.server(backend, server, kept.contains(server))).collect();
-                PoolStatus { backend: backend.to_string(), servers, kept }
+                let servers = all.map(|server| self.server(backend, server, kept.of(server))).collect();
+                let held = kept.why();
+                PoolStatus { backend: backend.to_string(), servers, held, kept: kept.servers }
             })
             .collect()
     }
@@ -83,7 +110,7 @@ impl SeenPools {
                 .any(|output| output.get(backend).is_some_and(|servers| servers.contains(address)))
         };
         let address = address.or_else(|| is_wanted(name).then_some(name))?;
-        Some(self.server(backend, address, false))
+        Some(self.server(backend, address, None))
     }
 
     /// The addresses of servers that the plan still waits for.
@@ -95,7 +122,7 @@ impl SeenPools {
     }
 
     /// `server` is its `ADDRESS:PORT`.
-    fn server(&self, backend: &str, server: &str, is_kept: bool) -> ServerStatus {
+    fn server(&self, backend: &str, server: &str, kept: Option<Kept>) -> ServerStatus {
         let seen = self.servers.get(backend).and_then(|servers| servers.get(server));
         let name = seen.map_or(server, |seen| &seen.name);
         let state = seen.map(|seen| seen.state);
@@ -111,7 +138,7 @@ impl SeenPools {
             sessions: seen.map(|seen| seen.sessions),
             queue: seen.map(|seen| seen.queue),
             since: seen.and_then(|seen| seen.since),
-            cause: cause(state, intent, is_kept, planned),
+            cause: cause(state, intent, kept, planned),
         }
     }
 }
@@ -124,7 +151,7 @@ impl SeenPools {
             let server = SeenServer { name: name.to_owned(), state, sessions, queue: 0, since: None };
             (backend.to_owned(), BTreeMap::from([(address.to_owned(), server)]))
         });
-        let pools = Pools::from([(backend.to_owned(), [address.to_owned()].into())]);
+        let pools = Pools::from([(backend.into(), BTreeSet::from([address.to_owned()]).into())]);
         Self {
             outputs: vec![Arc::new(pools)],
             servers: Arc::new(servers.into_iter().collect()),

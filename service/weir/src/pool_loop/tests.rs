@@ -74,6 +74,7 @@ fn haproxy() -> Haproxy {
         drain_timeout: Duration::from_mins(5),
         first_check_timeout: Duration::from_secs(30),
         verify_interval: Duration::from_secs(10),
+        panic_threshold: 30,
         allow_empty: Vec::new(),
     }
 }
@@ -175,9 +176,9 @@ impl World {
         let after = pools_of(text);
         let confirmed = &self.pool_loop.confirmed;
         for (backend, servers) in before {
-            let now = after.get(&backend).map_or(0, BTreeSet::len);
+            let now = after.get(&backend).map_or(0, |servers| servers.len());
             assert!(
-                servers.is_empty() || now > 0 || confirmed.contains(&backend),
+                servers.is_empty() || now > 0 || confirmed.contains(&*backend),
                 "{backend} emptied by {text:?}"
             );
         }
@@ -220,6 +221,15 @@ impl World {
         self.event(Event::Catalogue(Arc::new(catalogue)));
     }
 
+    /// Some pass, and some are critical.
+    fn healthy_and_critical(&mut self, healthy: &[u8], critical: &[u8]) {
+        let critical =
+            critical.iter().map(|number| Instance { status: Status::Critical, ..instance(*number) });
+        let instances: Vec<Instance> = healthy.iter().copied().map(instance).chain(critical).collect();
+        let catalogue = Catalogue::from_iter([(web(), Answer::Instances(instances.into()))]);
+        self.event(Event::Catalogue(Arc::new(catalogue)));
+    }
+
     fn source(&mut self, text: &str) {
         self.event(Event::Source { index: 0, text: Ok(text.into()) });
     }
@@ -251,7 +261,7 @@ impl World {
 
     fn servers(&self) -> Vec<String> {
         let pools = self.runs.as_deref().map(pools_of).unwrap_or_default();
-        pools.get("web").into_iter().flatten().cloned().collect()
+        pools.get("web").into_iter().flat_map(|servers| servers.iter()).cloned().collect()
     }
 
     fn status(&self) -> crate::status::TemplateStatus {
@@ -327,6 +337,50 @@ fn an_unusable_edit_changes_nothing_and_says_where() {
     assert!(error.contains("/t.hbs:2") && error.contains("Adress"), "{error}");
     world.instances(&[1, 2]);
     assert_eq!(world.servers().len(), 2);
+}
+
+#[test]
+fn most_of_a_pool_that_turn_critical_stay_until_enough_are_healthy_or_a_person_confirms() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2, 3, 4, 5]);
+    let validations = world.validations;
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    assert_eq!((world.servers().len(), world.validations), (5, validations));
+    assert!(world.records.iter().any(|record| matches!(record, Record::Panic { healthy: 1, known: 5, .. })));
+    let pool = &world.pool_loop.report().whole().pools[0];
+    assert_eq!((pool.kept.len(), pool.held.as_deref()), (4, Some("panic: 1 of 5 instances are healthy")));
+    // Over a restart too, also while Consul has not answered.
+    world.restart(GOOD);
+    assert!(!world.pool_loop.guard.is_idle());
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    assert_eq!(world.servers().len(), 5);
+    world.healthy_and_critical(&[1, 2], &[3, 4, 5]);
+    assert_eq!((world.servers().len(), world.pool_loop.guard.is_idle()), (2, true));
+
+    world.instances(&[1, 2, 3, 4, 5]);
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    world.confirm();
+    assert_eq!((world.servers().len(), world.pool_loop.confirmed.len()), (1, 0));
+    // That was for once.
+    world.instances(&[1, 2, 3, 4, 5]);
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    assert_eq!(world.servers().len(), 5);
+    // None is healthy any more: what a person confirms then empties the pool.
+    world.healthy_and_critical(&[], &[1, 2, 3, 4, 5]);
+    assert_eq!(world.servers().len(), 5);
+    world.confirm();
+    assert_eq!(world.servers().len(), 0);
+}
+
+#[test]
+fn a_template_that_prints_critical_instances_may_stop_to() {
+    let mut world = World::new();
+    world.source(&GOOD.replace("\"web\"", "\"web|any\""));
+    world.healthy_and_critical(&[1], &[2, 3, 4, 5]);
+    assert_eq!(world.servers().len(), 5);
+    world.source(GOOD);
+    assert_eq!((world.servers().len(), world.pool_loop.guard.is_idle()), (1, true));
 }
 
 #[test]
@@ -486,6 +540,8 @@ fn what_is_on_the_disk_is_reloaded_although_a_newer_text_is_refused() {
 #[derive(Debug, Clone)]
 enum Step {
     Instances(Vec<u8>),
+    /// The first so many pass, the others are critical.
+    Critical(Vec<u8>, usize),
     Source(&'static str),
     Confirm,
     FailReloads(usize),
@@ -497,6 +553,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::btree_set(1_u8..6, 0..5).prop_map(|set| Step::Instances(set.into_iter().collect())),
+        4 => (prop::collection::btree_set(1_u8..6, 0..6), 0_usize..6)
+            .prop_map(|(set, healthy)| Step::Critical(set.into_iter().collect(), healthy)),
         3 => prop::sample::select(vec![GOOD, OTHER, REFUSED, UNUSABLE, UNSTARTABLE, KEYED, ""]).prop_map(Step::Source),
         1 => Just(Step::Confirm),
         1 => (1_usize..4).prop_map(Step::FailReloads),
@@ -517,6 +575,10 @@ proptest! {
         for step in steps {
             match step {
                 Step::Instances(numbers) => world.instances(&numbers),
+                Step::Critical(numbers, healthy) => {
+                    let (healthy, critical) = numbers.split_at(healthy.min(numbers.len()));
+                    world.healthy_and_critical(healthy, critical);
+                }
                 Step::Source(text) => { source = text; world.source(text); }
                 Step::Confirm => world.confirm(),
                 Step::FailReloads(times) => world.failing_reloads = times,

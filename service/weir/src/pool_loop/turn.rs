@@ -32,6 +32,9 @@ impl PoolLoop {
             self.refuse_emptying_edits(now, &wanted);
             return self.next_step(now);
         }
+        if self.guard != before {
+            self.remember();
+        }
         self.note(&wanted);
         if !wanted.untraceable.is_empty() {
             return self.hold_back(now, &wanted);
@@ -83,6 +86,8 @@ impl PoolLoop {
             last_good: &self.last_good,
             environment: &self.environment,
             may_be_empty: &may_be_empty,
+            // Without an HAProxy there are no checks of its own that would look after what is kept.
+            panic_threshold: self.haproxy.as_ref().map_or(0, |haproxy| haproxy.panic_threshold),
         };
         let mut wanted = self.renderer.want(&inputs, &mut self.guard);
         wanted.left_out.extend(self.banned.iter().map(|(banned, _)| banned.left_out.clone()));

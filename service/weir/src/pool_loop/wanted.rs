@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use haproxy_cfg::Document;
-use weir_pools::guard::{self, Guard, Pools};
+use weir_pools::guard::{self, Guard, Pools, Shift, Step};
 use weir_pools::places::{self, Misfit, OutputKind};
 use weir_pools::{Answer, Catalogue, Query};
 use weir_template::Template;
@@ -46,6 +46,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) environment: &'a Environment,
     /// Whether a backend may become empty.
     pub(crate) may_be_empty: &'a dyn Fn(&str) -> bool,
+    /// A pool of which less than so many percent are healthy keeps those that were.
+    pub(crate) panic_threshold: u8,
 }
 
 /// What should be in force.
@@ -58,8 +60,8 @@ pub(crate) struct Wanted {
     pub(crate) left_out: BTreeSet<LeftOut>,
     /// Pools that are kept from now on.
     pub(crate) held: BTreeSet<String>,
-    /// Pools that are no longer kept.
-    pub(crate) released: BTreeSet<String>,
+    /// Pools that are no longer kept, and why.
+    pub(crate) released: BTreeMap<String, String>,
     /// Pools that would become empty and for which nothing can be kept: no text may be put in force.
     pub(crate) untraceable: BTreeSet<String>,
 }
@@ -126,15 +128,14 @@ impl Renderer {
     /// Decides what should be in force.
     pub(crate) fn want(&mut self, inputs: &Inputs<'_>, guard: &mut Guard) -> Wanted {
         let (clean, left_out) = self.leave_out(inputs);
-        let released = self.take_back(inputs, &clean, guard);
-        let mut held = BTreeSet::new();
+        let (mut held, released) = self.look_after_held(inputs, &clean, guard);
         let mut effective = effective(guard, &clean);
         let mut pages = self.render_all(inputs, &effective);
         let mut emptied = self.emptied(inputs, &pages);
         if !emptied.is_empty() {
             let in_force = union(inputs.choices.iter().map(|choice| choice.in_force));
             let verdict = guard.hold(&emptied, &[&in_force], inputs.last_good, &clean);
-            held = verdict.held;
+            held.extend(verdict.held);
             let base = if verdict.untraceable.is_empty() {
                 clean
             } else {
@@ -166,6 +167,38 @@ impl Renderer {
             catalogue = Arc::new(cleaner);
         }
         (catalogue, left_out)
+    }
+
+    /// Holds and releases pools by what the catalogue alone gives.
+    fn look_after_held(
+        &mut self,
+        inputs: &Inputs<'_>,
+        clean: &Arc<Catalogue>,
+        guard: &mut Guard,
+    ) -> (BTreeSet<String>, BTreeMap<String, String>) {
+        let back = self.take_back(inputs, clean, guard);
+        let shift = self.watch(inputs, clean, guard);
+        let back = back.into_iter().map(|backend| (backend, "instances came back".to_owned()));
+        let calm = shift.released.into_iter().map(|(backend, share)| (backend, share.to_string()));
+        (shift.held, back.chain(calm).collect())
+    }
+
+    /// Keeps pools of which most servers turned critical.
+    fn watch(&mut self, inputs: &Inputs<'_>, clean: &Arc<Catalogue>, guard: &mut Guard) -> Shift {
+        let pages = self.render_all(inputs, clean);
+        let given = pages.iter().map(|page| match page {
+            Some(Ok(page)) if page.waiting.is_empty() => Some(&*page.pools),
+            _ => None,
+        });
+        let in_force = inputs.choices.iter().map(|choice| &**choice.in_force);
+        let outputs: Vec<guard::Turn<'_>> = in_force.zip(given).collect();
+        guard.watch(&Step {
+            outputs: &outputs,
+            last_good: inputs.last_good,
+            catalogue: clean,
+            threshold: inputs.panic_threshold,
+            released: inputs.may_be_empty,
+        })
     }
 
     /// Lets kept instances go for those that came back.
@@ -200,9 +233,9 @@ impl Renderer {
             let meant = guard::emptied(&[&in_force], &[&wanted_pools(inputs, &before)], inputs.may_be_empty);
             // Where the last good answers do not cover what the edit reads, a backend that it no longer names is
             // taken as meant, one that it leaves without servers is not.
-            emptied.retain(
-                |backend| if complete { !meant.contains(backend) } else { wanted.contains_key(backend.as_str()) },
-            );
+            emptied.retain(|backend| {
+                if complete { !meant.contains(backend) } else { wanted.contains_key(backend.as_str()) }
+            });
         }
         emptied
     }

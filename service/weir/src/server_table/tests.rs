@@ -60,7 +60,7 @@ fn web() -> Status {
         ),
         server("10.0.0.3:8080", None, None),
     ];
-    status(vec![PoolStatus { backend: "web".into(), servers, kept: vec![] }])
+    status(vec![PoolStatus { backend: "web".into(), servers, held: None, kept: vec![] }])
 }
 
 fn shown(status: &Status, width: Option<usize>) -> String {
@@ -91,7 +91,10 @@ fn without_a_terminal_a_server_has_one_line() {
 fn a_cause_stands_below_a_long_name() {
     let name = "2001:db8:85a3:8d3:1319:8a2e:370:7348:65535";
     let servers = vec![server(name, Some(ServerState::Drain), Some("drain by bob: the disk"))];
-    let text = shown(&status(vec![PoolStatus { backend: "web".into(), servers, kept: vec![] }]), Some(80));
+    let text = shown(
+        &status(vec![PoolStatus { backend: "web".into(), servers, held: None, kept: vec![] }]),
+        Some(80),
+    );
     let row: Vec<&str> = text.lines().skip(text.lines().count() - 2).collect();
     assert!(row[0].starts_with(&format!("  {name}")) && row[0].ends_with("2h"), "{text}");
     assert_eq!(row[1], "      drain by bob: the disk");
@@ -127,7 +130,7 @@ proptest! {
         name in "[0-9:.]{1,50}", cause in "[a-z]{1,9}( [a-z]{1,9}){0,20}", width in 60_usize..160,
     ) {
         let servers = vec![server(&name, Some(ServerState::Up), Some(&cause))];
-        let text = shown(&status(vec![PoolStatus { backend: "web".into(), servers, kept: vec![] }]), Some(width));
+        let text = shown(&status(vec![PoolStatus { backend: "web".into(), servers, held: None, kept: vec![] }]), Some(width));
         let left = name.len() + 40;
         prop_assert!(text.lines().all(|line| line.chars().count() <= width.max(left)), "{}", text);
         let words: Vec<&str> = text.split_whitespace().collect();
