@@ -115,7 +115,11 @@ async fn one_that_is_dead_is_in_maintenance_at_once() {
     let dead = pool.remove(0).server();
     site.consul.deregister("one").await;
     haproxy.wait_servers("web", &[pool[0].server()], SOON).await;
-    assert!(of(&recorder, &dead).iter().any(|line| line.ends_with("state maint")), "{:?}", recorder.changes());
+    assert!(
+        of(&recorder, &dead).iter().any(|line| line.ends_with("state maint")),
+        "{:?}",
+        recorder.changes()
+    );
     // Those that were on it when it died are lost; no later one is.
     let then = load.seen();
     wait_for("the load goes on", SOON, async || (load.seen().good > then.good + 100).then_some(())).await;

@@ -241,7 +241,12 @@ impl Shared<'_> {
         let watched = certificates::Watched {
             name: unit.name.clone(),
             haproxy: haproxy(config),
-            rendered: unit.templates.iter().map(|template| template.destination.clone()).filter(is_loaded).collect(),
+            rendered: unit
+                .templates
+                .iter()
+                .map(|template| template.destination.clone())
+                .filter(is_loaded)
+                .collect(),
             events: handle.events.clone(),
             journal: self.journal.clone(),
         };

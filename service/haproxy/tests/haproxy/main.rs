@@ -5,8 +5,8 @@
 
 mod capabilities;
 mod dynamic_servers;
-mod rig;
 mod files;
+mod rig;
 
 use std::fs;
 use std::net::SocketAddr;

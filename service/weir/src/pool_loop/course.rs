@@ -126,7 +126,8 @@ impl PoolLoop {
         if destinations.is_empty() {
             return None;
         }
-        let base = self.haproxy.as_ref().and_then(|haproxy| haproxy.working_directory.clone()).unwrap_or_default();
+        let base =
+            self.haproxy.as_ref().and_then(|haproxy| haproxy.working_directory.clone()).unwrap_or_default();
         let named: BTreeSet<PathBuf> =
             self.live.references().iter().map(|found| base.join(&found.path)).collect();
         let other = destinations.into_iter().find(|destination| !named.contains(*destination));
@@ -228,7 +229,10 @@ impl PoolLoop {
     /// run, and does not care which of the texts it starts with.
     fn put_in_force(&mut self, now: Instant, files: Files, wanted: Wanted) {
         let is_down = self.live.is_on && self.seen.state == Some(HaproxyState::NotRunning);
-        if is_down && !files.is_empty() && !files.iter().any(|(index, text)| self.matters_at_start(*index, text)) {
+        if is_down
+            && !files.is_empty()
+            && !files.iter().any(|(index, text)| self.matters_at_start(*index, text))
+        {
             return self.follow(now, files, wanted);
         }
         if files.is_empty() {

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use weir_haproxy::{Level, Look};
 use weir_pools::plan::files::{Reference, references};
 use weir_pools::plan::{
-    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait,
-    Waiting, Wishes,
+    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait, Waiting,
+    Wishes,
 };
 use weir_scaling::{BackendSample, Process, ServerSample, ServerState};
 
@@ -368,7 +368,8 @@ impl Live {
 
     /// The maps, lists and certificates that the worker's configuration names.
     pub(super) fn references(&self) -> Vec<Reference> {
-        let text = |file: &Loaded| file.sections.parts().iter().map(|part| part.document.text()).collect::<String>();
+        let text =
+            |file: &Loaded| file.sections.parts().iter().map(|part| part.document.text()).collect::<String>();
         let documents: Vec<Document> = self.loaded.iter().map(|file| Document::parse(text(file))).collect();
         references(&documents)
     }

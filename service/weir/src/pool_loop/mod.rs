@@ -48,8 +48,8 @@ pub(crate) use live::Begun;
 use live::Live;
 pub(crate) use memory::{Memory, StateDir};
 use observation::Observation;
-use probes::Probes;
 pub(crate) use output::Output;
+use probes::Probes;
 pub(crate) use report::Report;
 pub(crate) use runner::{Handle, Inbox, spawn};
 #[cfg(test)]

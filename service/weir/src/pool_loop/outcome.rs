@@ -175,7 +175,10 @@ impl PoolLoop {
     /// servers only, it is told.
     fn unless_read_at_start(&mut self, reload: ReloadResult, files: &[(usize, Arc<str>)]) -> ReloadResult {
         let is_down = matches!(reload, ReloadResult::NotRunning) && self.live.is_on;
-        if !is_down || self.reload.reason.is_some() || files.iter().any(|(index, text)| self.matters_at_start(*index, text)) {
+        if !is_down
+            || self.reload.reason.is_some()
+            || files.iter().any(|(index, text)| self.matters_at_start(*index, text))
+        {
             return reload;
         }
         self.live.doubt();
@@ -187,7 +190,8 @@ impl PoolLoop {
     /// Whether it matters to HAProxy if it started with the text that was there before.
     pub(super) fn matters_at_start(&mut self, index: usize, text: &Arc<str>) -> bool {
         let output = &mut self.outputs[index];
-        let is_named = self.haproxy.as_ref().is_some_and(|haproxy| haproxy.config.contains(&output.config.destination));
+        let is_named =
+            self.haproxy.as_ref().is_some_and(|haproxy| haproxy.config.contains(&output.config.destination));
         match output.in_force.clone() {
             // Without it, it could not have started.
             None => output.kind == OutputKind::Haproxy && !is_named,
@@ -214,8 +218,9 @@ impl PoolLoop {
     /// A confirmation is for once: it ends when the pool has servers again, or has become empty.
     pub(super) fn forget_confirmed(&mut self) {
         let outputs = &self.outputs;
-        let servers =
-            |backend: &String| outputs.iter().any(|o| o.pools.get(backend.as_str()).is_some_and(|p| !p.is_empty()));
+        let servers = |backend: &String| {
+            outputs.iter().any(|o| o.pools.get(backend.as_str()).is_some_and(|p| !p.is_empty()))
+        };
         self.confirmed.retain(|backend| servers(backend));
     }
 

@@ -200,9 +200,9 @@ impl Renderer {
             let meant = guard::emptied(&[&in_force], &[&wanted_pools(inputs, &before)], inputs.may_be_empty);
             // Where the last good answers do not cover what the edit reads, a backend that it no longer names is
             // taken as meant, one that it leaves without servers is not.
-            emptied.retain(
-                |backend| if complete { !meant.contains(backend) } else { wanted.contains_key(backend.as_str()) },
-            );
+            emptied.retain(|backend| {
+                if complete { !meant.contains(backend) } else { wanted.contains_key(backend.as_str()) }
+            });
         }
         emptied
     }
