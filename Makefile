@@ -10,7 +10,7 @@ FUZZ_SECONDS = 60
 # Runs the command in $1 as root where that is possible without asking; in a subshell, for its exit.
 AS_ROOT = if [ "$$(id -u)" = 0 ]; then sh -c "$$1"; elif sudo -n true 2>/dev/null; then sudo -n sh -c "$$1"; else exit 1; fi
 
-.PHONY: all help demo test test-haproxys fuzz lint check-freebsd bench nomad-client-check tools compiler haproxy haproxys haproxy-doc consul
+.PHONY: all help demo test test-haproxys fuzz lint check-freebsd bench bench-pure bench-watching nomad-client-check tools compiler haproxy haproxys haproxy-doc consul
 
 all: help
 
@@ -21,7 +21,9 @@ help:
 	@echo 'make fuzz                 feeds the parser what nobody would write, for FUZZ_SECONDS (60)'
 	@echo 'make lint                 formatting, and clippy with warnings denied'
 	@echo 'make check-freebsd        the same clippy for FreeBSD'
-	@echo 'make bench                from a change in Consul to an answer through HAProxy, beside consul-template'
+	@echo 'make bench                from a change in Consul to an answer through HAProxy, beside a bare loop and consul-template'
+	@echo 'make bench-pure           parse, plan and render, by the number of pools and servers'
+	@echo 'make bench-watching       what each way of watching a thousand services costs Consul'
 	@echo 'make nomad-client-check   whether the Nomad client is in step with service/nomad/openapi.yaml'
 	@echo 'make tools                installs what tests and demo need and is missing'
 
@@ -76,6 +78,12 @@ check-freebsd: compiler
 
 bench: tools
 	$(CARGO) bench -p weir --bench latency
+
+bench-pure: compiler
+	$(CARGO) bench -p weir --bench pure
+
+bench-watching: tools
+	$(CARGO) bench -p weir --bench watching
 
 # The generator is no member of the workspace: a normal build does not pay for it.
 nomad-client-check:

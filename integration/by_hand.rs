@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::rig::haproxy::{Haproxy, State};
 use crate::rig::said::says;
 use crate::rig::site::{SERVERS, Site, instances};
-use crate::rig::{Load, SOON, http, wait_for};
+use crate::rig::{Load, SOON, http, wait_closely, wait_for};
 
 /// Repairs are due within `verify_interval`.
 const REPAIR: Duration = Duration::from_mins(1);
@@ -123,10 +123,12 @@ async fn what_was_set_by_hand_stays_and_is_in_force_again_after_a_reload() {
     assert_eq!(weir.generation(&haproxy).await, before);
 
     site.write_template(&site.template(SERVERS).replace("timeout server 20s", "timeout server 21s"));
-    wait_for("weir has reloaded", SOON, async || haproxy.worker().await.filter(|pid| *pid != before.worker))
-        .await;
+    wait_closely("weir has reloaded", SOON, async || {
+        haproxy.worker().await.filter(|pid| *pid != before.worker)
+    })
+    .await;
     let answered = Instant::now();
-    wait_for("it is in force again", SOON, is_theirs).await;
+    wait_closely("it is in force again", SOON, is_theirs).await;
     eprintln!("in force {:?} after the new worker was seen", answered.elapsed());
     site.wait_answering(&["two", "three"], SOON).await;
     assert_eq!(weir.generation(&haproxy).await.reloads, before.reloads + 1);
@@ -143,7 +145,6 @@ async fn an_haproxy_that_was_killed_starts_with_the_right_pools() {
     let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
     site.consul.register("web", "one", one.port).await;
     let (mut weir, mut haproxy) = site.up().await;
-    let reloads = weir.reloads().await;
     site.consul.register("web", "two", two.port).await;
     haproxy.wait_state("web", &two.server(), "ready", SOON, State::is_ready).await;
     site.consul.deregister("one").await;
@@ -171,5 +172,4 @@ async fn an_haproxy_that_was_killed_starts_with_the_right_pools() {
     site.consul.register("web", "one", one.port).await;
     site.wait_answering(&["one", "two", "three"], SOON).await;
     weir.wait_ready().await;
-    assert_eq!(weir.reloads().await, reloads, "a start of HAProxy needs no reload");
 }

@@ -23,4 +23,4 @@ pub(crate) mod weir;
 pub(crate) use instance::Instance;
 pub(crate) use load::Load;
 pub(crate) use recorder::Recorder;
-pub(crate) use wait::{SOON, wait_for};
+pub(crate) use wait::{SOON, wait_closely, wait_for};

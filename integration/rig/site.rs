@@ -136,6 +136,15 @@ backend web
         std::fs::read_to_string(self.path("haproxy.cfg")).unwrap_or_default()
     }
 
+    /// The names of the servers that it has rendered, in order.
+    pub(crate) fn rendered_servers(&self) -> Vec<String> {
+        let file = self.rendered();
+        let name = |line: &str| line.trim().strip_prefix("server ")?.split(' ').next().map(str::to_owned);
+        let mut servers: Vec<String> = file.lines().filter_map(name).collect();
+        servers.sort();
+        servers
+    }
+
     /// weir.hcl for this site, written.
     pub(crate) fn write_config(&self) -> PathBuf {
         let file = self.path("weir.hcl");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::ground::Ground;
 use crate::programs::Running;
 use crate::rig::site::{SERVERS, Site};
-use crate::rig::{burst, wait_for};
+use crate::rig::{burst, wait_closely};
 use crate::settings::Settings;
 use crate::times::millis;
 use crate::usage::{Cpu, resident};
@@ -123,7 +123,7 @@ pub(crate) async fn burst() {
     let mut outcome = None;
     let used = spent(Some(weir.pid()), async { outcome = Some(burst::run(&site, BURST).await) }).await;
     let burst = outcome.expect("the burst is over");
-    wait_for("all is settled", Duration::from_mins(1), async || burst.is_settled(&haproxy).await).await;
+    wait_closely("all is settled", Duration::from_mins(1), async || burst.is_settled(&haproxy).await).await;
     let settled = burst.last.elapsed();
     let after = weir.generation(&haproxy).await;
     let share = used.cpu.map_or_else(unknown, |cpu| {

@@ -60,7 +60,8 @@ impl PoolLoop {
     fn note_newcomer(&mut self, observation: &Observation) {
         let Some(newcomer) = &observation.newcomer else { return };
         if newcomer.level < Level::Admin {
-            let error = "its `stats_socket` does not allow changes; write `level admin` on its `stats socket` line";
+            let error =
+                "its `stats_socket` does not allow changes; write `level admin` on its `stats socket` line";
             self.record(Record::NotTold { haproxy: self.name.clone(), error: error.to_owned() });
         }
         if let Some((started_with, configured)) = newcomer.other_files() {
