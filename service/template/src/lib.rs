@@ -2,7 +2,8 @@
 //!
 //! In: a template's source and a [`weir_pools::Catalogue`]. Out: the text, where in it values were printed that
 //! nobody vouches for, and the queries that were read. No I/O. A source is checked as a whole when it is parsed
-//! ([`Problem`]s with line and column), so that a misspelt field or helper is found before anything is rendered.
+//! ([`Problem`]s with line and column), so that a misspelt field or helper is found before anything is rendered. An [`Outline`] is what a source says without any
+//! catalogue.
 
 mod args;
 mod chunks;
@@ -10,6 +11,7 @@ mod error;
 mod lint;
 mod lists;
 mod numbers;
+mod outline;
 mod printed;
 mod problem;
 mod pure;
@@ -23,5 +25,6 @@ mod tests;
 mod texts;
 
 pub use error::RenderError;
+pub use outline::{HOLE, Outline, outline};
 pub use problem::Problem;
 pub use template::{Rendered, Template};

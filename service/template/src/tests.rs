@@ -559,14 +559,46 @@ proptest! {
     }
 
     #[test]
+    fn a_render_of_one_instance_fills_the_holes_of_the_outline(lines in prop::collection::vec(prop::sample::select(vec![
+        "backend a\n", " mode http # é\n", "\n", "x {{env \"ZONE\"}}{{key \"app/a\"}} y\n", "{{!-- no\nline --}}\n",
+        "{{#each (service \"api\")}} server {{Server}} {{Address}}:{{Port}} check\n{{/each}}\n",
+        "{{#each (service \"api\")}}\n server {{Server}}\n{{/each}}\n", "{{#if true}}\n\n a\n{{~else}}\nb{{/if}}\n",
+    ]), 0..12)) {
+        let source = lines.concat();
+        let filled = |text: &str| text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        let outline = crate::outline(&source).unwrap();
+        let (outlined, rendered) = (filled(&outline.text), filled(&render(&source).text));
+        // What is in the branch that is not taken is not rendered.
+        let outlined: Vec<_> = outlined.into_iter().filter(|line| !line.starts_with('b') || line.starts_with("ba")).collect();
+        prop_assert_eq!(outlined.len(), rendered.len(), "{:?} {:?}", outlined, rendered);
+        for (outlined, rendered) in outlined.iter().zip(&rendered) {
+            let mut rest = rendered.as_str();
+            for piece in outlined.split(crate::HOLE) {
+                let found = rest.find(piece);
+                prop_assert!(found.is_some(), "{outlined:?} {rendered:?}");
+                rest = &rest[found.unwrap() + piece.len()..];
+            }
+        }
+        for (line, number) in outline.text.lines().zip(&outline.lines) {
+            let first = line.split(crate::HOLE).next().unwrap().trim();
+            let there = source.lines().nth(number - 1).unwrap_or_default();
+            prop_assert!(there.contains(first), "{line:?} at {number}");
+        }
+    }
+
+    #[test]
     fn no_source_panics(pieces in prop::collection::vec(prop::sample::select(vec![
         "{{", "}}", "{{{", "}}}", "#each", "/each", "#if", "/if", "else", "^", "~", "&", ">", "#*inline", "!--", "--", "\\",
         "(", ")", "service", "\"web\"", "'", " ", "\n", "as", "|", "x", "this", "../", "@index", "@root.", "ID", ".", "[0]",
         "status=", "1", "-", "null", "{", "}", "[", "]", "raw", "{{{{", "}}}}", "ü",
     ]), 0..24)) {
         let source = pieces.concat();
+        let outline = crate::outline(&source);
         if let Ok(template) = Template::parse("t", &source) {
             let _ = template.render(&catalogue(), &BTreeMap::new());
+            let outline = outline.expect("a source without mistakes has one");
+            prop_assert_eq!(outline.text.split_inclusive('\n').count(), outline.lines.len());
+            prop_assert!(outline.lines.iter().all(|line| *line >= 1));
         }
     }
 }

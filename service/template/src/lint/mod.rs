@@ -15,7 +15,7 @@ use handlebars::Path;
 use handlebars::template::{BlockParam, HelperTemplate, Parameter, TemplateElement};
 use weir_pools::Query;
 
-use self::place::Place;
+pub(crate) use self::place::Place;
 use self::scope::{Block, LIST_LOCALS, MAP_LOCALS, Scope};
 pub(crate) use self::syntax::parse;
 use self::types::{NoField, Type};

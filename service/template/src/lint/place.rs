@@ -24,6 +24,11 @@ impl<'a> Place<'a> {
         self.tag = start + within;
     }
 
+    /// Where the tag begins, in bytes.
+    pub(crate) fn offset(&self) -> usize {
+        self.tag
+    }
+
     /// Goes on to the next `{{else`, where handlebars does not know the tag's place.
     pub(crate) fn enter_else(&mut self) {
         if let Some(found) = self.source[self.tag..].find("else ") {
@@ -46,9 +51,14 @@ impl<'a> Place<'a> {
         rest.match_indices(word).map(|(at, _)| at).find(alone).map(|at| self.tag + at)
     }
 
+    /// The line of a byte offset, from 1.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset)
+    }
+
     /// Line and column of a byte offset.
     pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
-        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let line = self.line(offset);
         let start = self.line_starts.get(line.saturating_sub(1)).copied().unwrap_or(0);
         (line, self.source[start..offset].chars().count() + 1)
     }
