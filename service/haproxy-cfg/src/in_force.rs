@@ -19,7 +19,8 @@ pub struct Source<'d> {
     /// For each line, in which branch of something that decides whether it is there: 0 is none; two lines in the same branch
     /// are there together. Lines beyond its end are in none. `.if` blocks are found without it.
     pub branches: &'d [u32],
-    /// A character that stands for a text that is not known.
+    /// A character that stands for a text that is not known. Two of them stand for one that may also not be there, or be
+    /// several words.
     pub hole: Option<char>,
 }
 
@@ -49,6 +50,7 @@ pub struct Holding<'d> {
     pub settings: Vec<Setting<'d>>,
     /// Whether all lines that hold are among the settings.
     pub is_complete: bool,
+    hole: Option<char>,
 }
 
 /// A line in force.
@@ -144,10 +146,11 @@ impl<'d> Holding<'d> {
         lines.fold(start, |_, (known, setting)| if setting.is_certain { known } else { Known::Unknown })
     }
 
-    /// The section as messages call it.
+    /// The section as messages call it, with `…` for what is not known of its name.
     pub fn title(&self) -> String {
         let words = [Some(self.section.keyword), self.section.name.as_deref()];
-        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        let title = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        self.hole.map_or(title.clone(), |hole| title.replace(hole, "…"))
     }
 }
 
@@ -155,6 +158,13 @@ impl<'d> Setting<'d> {
     /// Whether word `index` is not what it looks like.
     pub fn is_unknown(&self, index: usize) -> bool {
         self.line.words.get(index).is_some_and(|word| is_unknown(word, self.hole))
+    }
+
+    /// Whether there may be more or fewer words than it looks like.
+    pub fn may_have_other_words(&self) -> bool {
+        let twice = self.hole.map(|hole| String::from_iter([hole; 2]));
+        let is_open = |word: &Word| twice.as_ref().is_some_and(|twice| word.value.contains(twice));
+        self.line.fault.is_some() || self.line.words.iter().any(|word| word.environment || is_open(word))
     }
 
     /// What the line says of `option NAME`: `no` and `default` may stand before it.

@@ -10,7 +10,7 @@
 
 mod characters;
 mod haproxy;
-mod options;
+pub(crate) mod options;
 mod words;
 
 use std::ops::Range;

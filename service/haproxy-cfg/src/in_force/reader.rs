@@ -82,7 +82,7 @@ impl<'d> Reader<'d> {
     fn section(&mut self, file: usize, source: &Source<'d>, section: &'d Section) {
         let first = section.lines.start;
         let branch = self.branch(source, first);
-        let mut holding = self.start(file, section, source.document.header(section), branch);
+        let mut holding = self.start((file, source), section, branch);
         if section.keyword == "defaults" {
             let (at, name) = (self.sections.len(), section.name.as_deref().unwrap_or_default());
             self.last = Start::From(at);
@@ -121,15 +121,21 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn start(&self, file: usize, section: &'d Section, header: &'d Line, branch: Branch) -> Holding<'d> {
+    fn start(
+        &self,
+        (file, source): (usize, &Source<'d>),
+        section: &'d Section,
+        branch: Branch,
+    ) -> Holding<'d> {
         let mut holding = Holding {
             file,
             section,
-            header,
+            header: source.document.header(section),
             is_conditional: branch.1 != 0,
             defaults: None,
             settings: Vec::new(),
             is_complete: true,
+            hole: source.hole,
         };
         match self.starts_from(section) {
             Start::Nothing => {}

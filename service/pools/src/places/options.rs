@@ -82,7 +82,7 @@ pub(super) fn misfit(options: &[Word], index: usize, value: &str, begins: bool) 
 }
 
 /// The option that word `index` is the argument of; `None` where it stands in an option's own place.
-fn option_of(options: &[Word], index: usize) -> Option<&str> {
+pub(crate) fn option_of(options: &[Word], index: usize) -> Option<&str> {
     let mut at = 0;
     while at < index {
         let option = options[at].value.as_str();
