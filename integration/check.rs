@@ -1,7 +1,9 @@
-//! `weir check` reports every mistake at once, each with its file and line.
+//! `weir check` reports every mistake at once, each with its file and line, and advises on the rest.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::rig::haproxy;
 use crate::rig::weir::{run, said};
 
 async fn check(files: &[&Path]) -> (Option<i32>, String) {
@@ -72,4 +74,127 @@ async fn a_good_configuration_is_fine() {
     std::fs::write(&config, text).unwrap();
     let (code, said) = check(&[&config]).await;
     assert_eq!((code, said.contains(".hcl:")), (Some(0), false), "{said}");
+}
+
+/// A configuration in two files, the first of them a template; HAProxy's version is not known to weir.
+const ADVISED: &str = "\
+template {
+  source = \"DIR/pools.hbs\"
+  destination = \"DIR/conf.d/50.cfg\"
+}
+haproxy {
+  config = [\"DIR/conf.d\"]
+  binary = \"DIR/no-haproxy\"
+  stats_socket = \"DIR/stats.sock\"
+  master_socket = \"DIR/master.sock\"
+}
+";
+
+const STATIC: &str = "\
+global
+    stats socket DIR/stats.sock mode 600
+defaults base
+    mode http
+    timeout connect 1s
+    timeout client 1s
+    timeout server 1s
+frontend f from base
+    bind 127.0.0.1:8099
+    default_backend web
+";
+
+const POOLS: &str = "\
+{{!-- The pools.
+--}}
+backend web from base
+    balance random
+    default-server check inter 1s
+{{#each (service \"web\")}}
+    server {{Server}} {{Address}}:{{Port}}
+{{/each}}
+backend api from base
+    balance source
+{{#each (service \"api\")}}    server {{Server}} {{Address}}:{{Port}} id {{ServerId}}{{#if ServiceMeta.w}} weight {{ServiceMeta.w}}{{/if}}
+{{/each}}
+";
+
+/// Writes the files into `dir` and checks; the exit code and the warnings, `FILE:LINE: SECTION: matter`.
+async fn advised(dir: &Path, fixed: &str, pools: &str) -> (Option<i32>, Vec<String>) {
+    let place = dir.display().to_string();
+    std::fs::create_dir_all(dir.join("conf.d")).unwrap();
+    let files = [("weir.hcl", ADVISED), ("conf.d/00.cfg", fixed), ("pools.hbs", pools)];
+    for (name, text) in files {
+        std::fs::write(dir.join(name), text.replace("DIR", &place)).unwrap();
+    }
+    let (code, said) = check(&[&dir.join("weir.hcl")]).await;
+    let short = |line: &str| {
+        let (at, text) = line.strip_prefix(&format!("{place}/"))?.split_once(" warning: ")?;
+        let (section, text) = text.split_once(": ")?;
+        Some(format!("{at} {section}: {}", text.split('`').nth(1)?.replace(&place, "DIR")))
+    };
+    (code, said.lines().filter_map(short).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn advice_has_its_place_and_leaves_the_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, warnings) = advised(dir.path(), STATIC, POOLS).await;
+    let expected = [
+        "conf.d/00.cfg:1: global: hard-stop-after",
+        "conf.d/00.cfg:2: global: stats socket DIR/stats.sock",
+        "conf.d/00.cfg:3: defaults base: option idle-close-on-response",
+        "conf.d/00.cfg:3: defaults base: option redispatch",
+        "pools.hbs:7: backend web: id",
+        "pools.hbs:10: backend api: balance source",
+    ];
+    assert_eq!((code, warnings), (Some(0), expected.map(str::to_owned).into()));
+}
+
+/// The same files with all advice followed.
+fn bettered() -> (String, String) {
+    let fixed = STATIC
+        .replace("mode 600\n", "mode 600 level admin\n    hard-stop-after 5m\n")
+        .replace("mode http\n", "mode http\n    option idle-close-on-response\n    option redispatch 1\n");
+    let pools = POOLS
+        .replace("{{Port}}\n", "{{Port}} id {{ServerId}}\n")
+        .replace("balance source\n", "balance source\n    hash-type consistent\n");
+    (fixed, pools)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_the_advice_needs_none_and_haproxy_takes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (fixed, pools) = bettered();
+    assert_eq!(advised(dir.path(), &fixed, &pools).await, (Some(0), Vec::new()));
+    let Some(haproxy) = haproxy::binary() else { return };
+    let rendered = "backend web from base\n    balance random\n    default-server check inter 1s\n\
+                    \x20   server 10.0.0.1:80 10.0.0.1:80 id 7\n    server 10.0.0.2:80 10.0.0.2:80 id 8\n\
+                    backend api from base\n    balance source\n    hash-type consistent\n    server 10.0.0.1:81 10.0.0.1:81 id 9\n";
+    std::fs::write(dir.path().join("conf.d/50.cfg"), rendered).unwrap();
+    let mut command = Command::new(haproxy);
+    let output = command.arg("-c").arg("-f").arg(dir.path().join("conf.d")).output().unwrap();
+    let said = said(&output);
+    assert!(output.status.success() && !said.contains("[WARNING]"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_is_named_and_stops_no_advice_about_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().display().to_string();
+    let config = ADVISED.replace("DIR/conf.d\"]", "DIR/conf.d\", \"DIR/gone.cfg\"]");
+    advised(dir.path(), STATIC, POOLS).await;
+    std::fs::write(dir.path().join("weir.hcl"), config.replace("DIR", &place)).unwrap();
+    let (code, said) = check(&[&dir.path().join("weir.hcl")]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("gone.cfg: warning: cannot be read"), "{said}");
+    assert!(said.contains("`option redispatch`") && !said.contains("`hard-stop-after` is missing"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_template_needs_no_advice() {
+    let dir = tempfile::tempdir().unwrap();
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates/haproxy.cfg.hbs");
+    let text = std::fs::read_to_string(template).unwrap();
+    let (code, warnings) = advised(dir.path(), "", &text).await;
+    assert_eq!((code, warnings), (Some(0), Vec::new()));
 }

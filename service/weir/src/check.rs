@@ -1,4 +1,4 @@
-//! `weir check`: every mistake of configuration, templates and policies, at once.
+//! `weir check`: every mistake of configuration, templates and policies, at once, and advice about HAProxy's configuration.
 //!
 //! In: configuration files and Nomad job files. Out: problems with file, line and what to do. The same code reads them
 //! as in `weir run`.
@@ -12,18 +12,30 @@ use serde_json::{Map, Value};
 use weir_scaling::RawPolicy;
 use weir_template::Template;
 
-use crate::config::{self, Problem, Source};
+use crate::advice::advice;
+use crate::config::{self, Problem};
 use crate::sources;
 
-/// All problems, in order of files and lines.
-pub(crate) fn check(configs: &[PathBuf], jobs: &[PathBuf]) -> Vec<Problem> {
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What must be mended, in order of files and lines.
+    pub(crate) mistakes: Vec<Problem>,
+    /// What should be bettered: works as it is.
+    pub(crate) warnings: Vec<Problem>,
+}
+
+/// Everything that is wrong, and everything that could be better.
+pub(crate) async fn check(configs: &[PathBuf], jobs: &[PathBuf]) -> Found {
     let loaded = config::load(configs);
-    let mut problems = loaded.problems;
+    // Which files HAProxy loads is not certain while the configuration has mistakes.
+    let warnings = if loaded.problems.is_empty() { advice(&loaded.config).await } else { Vec::new() };
+    let mut mistakes = loaded.problems;
     for template in &loaded.config.templates {
-        problems.extend(check_template(template));
+        mistakes.extend(check_template(template));
     }
-    problems.extend(jobs.iter().flat_map(|path| check_job(path)));
-    problems
+    mistakes.extend(jobs.iter().flat_map(|path| check_job(path)));
+    Found { mistakes, warnings }
 }
 
 fn check_template(template: &config::Template) -> Vec<Problem> {
@@ -34,14 +46,7 @@ fn check_template(template: &config::Template) -> Vec<Problem> {
     let Err(problems) = Template::parse(&template.name(), &text) else { return Vec::new() };
     let located = |problem: weir_template::Problem| {
         let hint = problem.hint.map_or(String::new(), |hint| format!("; {hint}"));
-        let message = format!("{}{hint}", problem.message);
-        match &template.source {
-            Source::File(path) => Problem::new(path, problem.line, message),
-            Source::Inline(_) => {
-                let message = format!("`contents`, line {}: {message}", problem.line);
-                Problem::new(&template.place.file, template.place.line, message)
-            }
-        }
+        template.problem(problem.line, format!("{}{hint}", problem.message))
     };
     problems.into_iter().map(located).collect()
 }

@@ -18,7 +18,10 @@ pub(crate) enum Command {
     /// Run the daemon.
     #[command(after_help = "Example:\n  weir run -c /usr/local/etc/weir/weir.hcl")]
     Run(Configs),
-    /// Check configuration, templates and policies; every problem at once. Exit code 1 if there is any.
+    /// Check configuration, templates and policies; every mistake at once. Exit code 1 if there is any.
+    ///
+    /// Warnings are advice about HAProxy's configuration: what makes reloads noticeable, and what keeps servers from changing
+    /// without one, each with the measured reason. They do not change the exit code.
     #[command(after_help = "Example:\n  weir check -c /usr/local/etc/weir jobs/web.nomad.hcl")]
     Check {
         #[command(flatten)]

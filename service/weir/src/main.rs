@@ -1,5 +1,6 @@
 //! The `weir` command.
 
+mod advice;
 mod chain;
 mod check;
 mod cli;
@@ -70,7 +71,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             Some(config) => run::run(config, environment()).await?,
             None => return Ok(ExitCode::FAILURE),
         },
-        Command::Check { configs, jobs } => return Ok(check(&configs.configs, &jobs)),
+        Command::Check { configs, jobs } => return Ok(check(&configs.configs, &jobs).await),
         Command::Render { configs, once: _, dry, wait } => {
             let Some(config) = configured(&configs.configs) else { return Ok(ExitCode::FAILURE) };
             if dry {
@@ -114,14 +115,21 @@ fn configured(paths: &[PathBuf]) -> Option<Config> {
     loaded.problems.is_empty().then_some(loaded.config)
 }
 
-fn check(paths: &[PathBuf], jobs: &[PathBuf]) -> ExitCode {
-    let problems = check::check(paths, jobs);
-    report(&problems);
-    if problems.is_empty() {
-        print("no problems found");
-        return ExitCode::SUCCESS;
+async fn check(paths: &[PathBuf], jobs: &[PathBuf]) -> ExitCode {
+    let check::Found { mistakes, warnings } = check::check(paths, jobs).await;
+    report(&mistakes);
+    for warning in &warnings {
+        say(&mut std::io::stderr(), &warning.as_warning());
     }
-    ExitCode::FAILURE
+    if !mistakes.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    match warnings.len() {
+        0 => print("no problems found"),
+        1 => print("no mistakes found, and one warning"),
+        count => print(&format!("no mistakes found, and {count} warnings")),
+    }
+    ExitCode::SUCCESS
 }
 
 fn report(problems: &[config::Problem]) {

@@ -113,6 +113,17 @@ impl Template {
             Source::Inline(_) => format!("contents at {}:{}", self.place.file.display(), self.place.line),
         }
     }
+
+    /// A problem at a line of the source.
+    pub(crate) fn problem(&self, line: usize, message: String) -> Problem {
+        match &self.source {
+            Source::File(path) => Problem::new(path, line, message),
+            Source::Inline(_) => {
+                let message = format!("`contents`, line {line}: {message}");
+                Problem::new(&self.place.file, self.place.line, message)
+            }
+        }
+    }
 }
 
 /// One HAProxy of this node.

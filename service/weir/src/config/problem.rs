@@ -17,14 +17,23 @@ impl Problem {
     pub(crate) fn new(file: impl Into<PathBuf>, line: usize, message: impl Into<String>) -> Self {
         Self { file: file.into(), line, message: message.into() }
     }
+
+    /// As a warning: `FILE:LINE: warning: …`.
+    pub(crate) fn as_warning(&self) -> String {
+        format!("{}: warning: {}", self.place(), self.message)
+    }
+
+    fn place(&self) -> String {
+        match self.line {
+            0 => self.file.display().to_string(),
+            line => format!("{}:{line}", self.file.display()),
+        }
+    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}: {}", self.file.display(), self.message),
-            line => write!(f, "{}:{line}: {}", self.file.display(), self.message),
-        }
+        write!(f, "{}: {}", self.place(), self.message)
     }
 }
 
