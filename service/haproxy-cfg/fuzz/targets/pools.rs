@@ -1,13 +1,12 @@
-//! What reads documents takes any: the allow-list for printed values, and the plan.
+//! What reads documents takes any: what is in force, the advice, and the allow-list for printed values.
 #![no_main]
 
 use std::ops::Range;
-use std::time::SystemTime;
 
-use haproxy_cfg::Document;
+use haproxy_cfg::{Document, InForce, Source};
 use libfuzzer_sys::fuzz_target;
+use weir_pools::advice::{Setup, advise};
 use weir_pools::places::{self, OutputKind};
-use weir_pools::plan::{Can, Memory, Observed, Options, plan};
 
 fuzz_target!(|input: (&str, &str, Vec<u8>)| {
     let (first, second, marks) = input;
@@ -17,17 +16,18 @@ fuzz_target!(|input: (&str, &str, Vec<u8>)| {
             assert!(printed.contains(&misfit.span));
         }
     }
-    let [loaded, wanted] = [first, second].map(|text| [Document::parse(text)]);
-    let can = Can { version: (2, 6, 12) };
-    let _ = plan(
-        &loaded,
-        &wanted,
-        &Observed::default(),
-        &Memory::default(),
-        &can,
-        &Options::default(),
-        SystemTime::UNIX_EPOCH,
-    );
+    let documents = [first, second].map(Document::parse);
+    let branches: Vec<u32> = marks.iter().map(|mark| u32::from(*mark % 4)).collect();
+    let template = Source { document: &documents[0], branches: &branches, hole: Some('?') };
+    let sources = [template, Source::plain(&documents[1])];
+    let all = InForce::read(&sources);
+    let sections: usize = documents.iter().map(|document| document.sections().len()).sum();
+    assert_eq!(all.sections.len(), sections);
+    let setup = Setup { version: None, stats_socket: Some("/a"), reloads_by_command: true };
+    for advice in advise(&sources, &setup) {
+        let document = &documents[advice.file];
+        assert!((1..=document.lines().len()).contains(&advice.line));
+    }
 });
 
 /// Ranges of whole characters, in order and not overlapping: every other stretch between two marks.
