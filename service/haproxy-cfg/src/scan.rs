@@ -163,10 +163,11 @@ impl<'t> Scan<'t> {
         self.mark(length);
     }
 
-    /// Notes a fault whose cause may be anywhere in the next `length` bytes.
+    /// Notes a fault whose cause may be anywhere in the next `length` bytes, and in the character that they end in.
     fn refuse(&mut self, length: usize, kind: FaultKind) {
         self.out.fault = Some((self.at, kind));
-        self.mark(length.min(self.stop - self.at));
+        let end = self.whole_character((self.at + length).min(self.stop));
+        self.mark(end - self.at);
     }
 
     fn mark(&mut self, length: usize) {
@@ -195,7 +196,7 @@ impl<'t> Scan<'t> {
         if let (Some(part), true) = (draft.quoted.last_mut(), self.quote != Quote::None) {
             part.inner.end = self.at;
         }
-        let range = draft.start..self.whole_character(self.at);
+        let range = draft.start..self.at;
         let Draft { environment, quoted, substitutions, .. } = draft;
         self.out.words.push(Word { range, value: decode(draft.value), environment, quoted, substitutions });
     }

@@ -43,7 +43,8 @@ fn look_at(text: &str, line: &Line) {
             assert!(text.get(part.inner.clone()).is_some());
         }
         for part in &word.substitutions {
-            assert!(word.range.start <= part.start && part.end <= line.range.end);
+            assert!(word.range.start <= part.start && part.end <= word.range.end);
+            assert!(text.get(part.clone()).is_some());
         }
     }
     for offset in line.range.clone() {
