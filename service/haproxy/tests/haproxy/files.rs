@@ -18,7 +18,7 @@ use weir_pools::plan::files::{
     new_certificate, patterns,
 };
 
-use crate::{BOUND, Rig, free_port};
+use crate::rig::{BOUND, Rig, free_port};
 
 const CAN: Can = Can { version: (2, 6, 0) };
 

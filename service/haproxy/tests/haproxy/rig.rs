@@ -16,7 +16,7 @@ pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
 /// A running HAProxy.
 pub(crate) struct Rig {
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
     pub(crate) haproxy: Haproxy,
     pub(crate) front: SocketAddr,
     pub(crate) process: Option<Child>,
@@ -167,7 +167,7 @@ fn runs(binary: &Path) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
