@@ -62,7 +62,7 @@ impl PoolLoop {
     pub(super) fn confirm_empty(&mut self, backend: String, reply: Reply) {
         let held = self.guard.held().any(|(held, _)| held == backend);
         if !held && !self.would_empty.contains(&backend) {
-            let known = self.outputs.iter().any(|output| output.pools.contains_key(&backend));
+            let known = self.outputs.iter().any(|output| output.pools.contains_key(backend.as_str()));
             let what = if known { "follows Consul; nothing is kept in it" } else { "is not one of weir's" };
             let _ = reply.send(Err(format!("backend {backend} {what}, so there is nothing to confirm")));
             return;

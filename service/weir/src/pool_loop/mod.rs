@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use haproxy_cfg::Sections;
 use tokio::sync::oneshot;
 use weir_pools::guard::{Guard, Pools};
 use weir_pools::{Catalogue, Query};
@@ -32,7 +33,7 @@ pub(crate) use memory::{Memory, StateDir};
 pub(crate) use output::Output;
 pub(crate) use report::Report;
 pub(crate) use runner::{Handle, Inbox, spawn};
-pub(crate) use servers::pools_of;
+pub(crate) use servers::pools_in;
 use wanted::Renderer;
 
 use crate::config::{Environment, Haproxy};
@@ -165,7 +166,7 @@ pub(crate) struct PoolLoop {
     last_good: Arc<Catalogue>,
     /// The catalogue that the change in flight was rendered from.
     offered: Arc<Catalogue>,
-    reads: BTreeSet<Query>,
+    reads: Arc<BTreeSet<Query>>,
     left_out: BTreeSet<LeftOut>,
     /// Those that HAProxy refuses, and until when.
     banned: Vec<(Banned, Instant)>,
@@ -200,7 +201,7 @@ pub(crate) struct PoolLoop {
 #[derive(Debug)]
 struct InFlight {
     change: Option<Change>,
-    pools: Vec<(usize, Arc<Pools>)>,
+    pools: Vec<(usize, (Arc<Pools>, Sections))>,
     /// Outputs whose source in this change is an edit.
     edits: BTreeSet<usize>,
     since: Instant,
@@ -253,7 +254,7 @@ impl PoolLoop {
             guard: memory.guard,
             catalogue: Arc::default(),
             offered: Arc::default(),
-            reads: BTreeSet::new(),
+            reads: Arc::default(),
             left_out: BTreeSet::new(),
             banned: Vec::new(),
             would_empty: BTreeSet::new(),
@@ -315,10 +316,15 @@ impl PoolLoop {
     }
 
     /// What Consul must be asked.
-    pub(crate) fn reads(&self) -> BTreeSet<Query> {
-        let named =
-            self.outputs.iter().filter_map(Output::source).flat_map(|source| source.template.queries());
-        named.chain(self.reads.iter().cloned()).collect()
+    pub(crate) fn reads(&self) -> Arc<BTreeSet<Query>> {
+        let mut reads = self.reads.clone();
+        for source in self.outputs.iter().filter_map(Output::source) {
+            let named = source.template.queries();
+            if !named.is_subset(&reads) {
+                Arc::make_mut(&mut reads).extend(named.iter().cloned());
+            }
+        }
+        reads
     }
 
     fn remember(&mut self) {

@@ -82,8 +82,9 @@ impl PoolLoop {
         for (index, text) in change.files {
             self.outputs[index].in_force = Some(text);
         }
-        for (index, pools) in flight.pools {
+        for (index, (pools, sections)) in flight.pools {
             self.outputs[index].pools = pools;
+            self.outputs[index].sections = sections;
         }
         match &reload {
             // What passes the check may still not start: an address in use, a missing right.
@@ -125,8 +126,9 @@ impl PoolLoop {
     /// A confirmation is for once: it ends when the pool has servers again, or has become empty.
     pub(super) fn forget_confirmed(&mut self) {
         let outputs = &self.outputs;
-        let servers =
-            |backend: &String| outputs.iter().any(|o| o.pools.get(backend).is_some_and(|p| !p.is_empty()));
+        let servers = |backend: &String| {
+            outputs.iter().any(|o| o.pools.get(backend.as_str()).is_some_and(|p| !p.is_empty()))
+        };
         self.confirmed.retain(|backend| servers(backend));
     }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use haproxy_cfg::Sections;
 use weir_pools::guard::Pools;
 use weir_pools::places::OutputKind;
 use weir_template::Template;
@@ -24,7 +25,9 @@ pub(crate) struct Output {
     pub(crate) edit: Option<Edit>,
     /// The text at the destination, as weir last saw or wrote it.
     pub(crate) in_force: Option<Arc<str>>,
-    /// The backends in that text, with their servers.
+    /// That text in its sections; there are none where it is no configuration of HAProxy.
+    pub(crate) sections: Sections,
+    /// The backends in it, with their servers.
     pub(crate) pools: Arc<Pools>,
     /// What the last turn said of it.
     pub(crate) note: Note,
@@ -66,7 +69,8 @@ pub(crate) enum Note {
 impl Output {
     pub(crate) fn new(config: config::Template, kind: OutputKind) -> Self {
         let note = Note::Waiting(Vec::new());
-        Self { config, kind, good: None, edit: None, in_force: None, pools: Arc::default(), note }
+        let (sections, pools) = (Sections::default(), Arc::default());
+        Self { config, kind, good: None, edit: None, in_force: None, sections, pools, note }
     }
 
     /// The source that the next turn renders: an edit that may be tried, else the last good one.

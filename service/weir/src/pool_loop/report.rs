@@ -94,9 +94,9 @@ impl PoolLoop {
         let pools = self.outputs.iter().flat_map(|output| output.pools.iter());
         pools
             .map(|(backend, servers)| PoolStatus {
-                backend: backend.clone(),
+                backend: backend.to_string(),
                 servers: servers.iter().map(|server| self.server(backend, server)).collect(),
-                kept: kept.get(backend.as_str()).cloned().unwrap_or_default(),
+                kept: kept.get(&**backend).cloned().unwrap_or_default(),
             })
             .collect()
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use haproxy_cfg::Sections;
 use weir_pools::Catalogue;
 use weir_pools::guard::Pools;
 use weir_pools::places::OutputKind;
@@ -75,7 +76,7 @@ impl PoolLoop {
             }
         }
         let mut wanted = self.want(now);
-        wanted.reads.extend(first.reads);
+        Arc::make_mut(&mut wanted.reads).extend(first.reads.iter().cloned());
         wanted
     }
 
@@ -222,7 +223,8 @@ impl PoolLoop {
         let reason = self.reason(&files, &wanted);
         let edits =
             files.iter().map(|(index, _)| *index).filter(|index| self.outputs[*index].uses_edit()).collect();
-        let mut outcomes: Vec<Option<Arc<Pools>>> = wanted.outcomes.into_iter().map(pools).collect();
+        let mut outcomes: Vec<Option<(Arc<Pools>, Sections)>> =
+            wanted.outcomes.into_iter().map(pools).collect();
         let pools = files.iter().filter_map(|(index, _)| Some((*index, outcomes[*index].take()?))).collect();
         self.offered = wanted.effective;
         let change = Change { files, reason };
@@ -300,9 +302,9 @@ fn names(backends: &BTreeSet<String>) -> String {
     backends.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn pools(outcome: Outcome) -> Option<Arc<Pools>> {
+fn pools(outcome: Outcome) -> Option<(Arc<Pools>, Sections)> {
     match outcome {
-        Outcome::Text { pools, .. } => Some(pools),
+        Outcome::Text { pools, sections, .. } => Some((pools, sections)),
         Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => None,
     }
 }
