@@ -15,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use haproxy_cfg::{Document, Sections};
@@ -88,8 +89,8 @@ struct World {
     template: String,
     before: Catalogue,
     after: Catalogue,
-    text: String,
-    changed: String,
+    text: Arc<str>,
+    changed: Arc<str>,
     observed: Observed,
 }
 
@@ -107,8 +108,8 @@ impl World {
 
     fn measure(&self) -> Vec<(&'static str, Duration)> {
         let env = BTreeMap::new();
-        let loaded = [Sections::parse(&self.text)];
-        let wanted = [loaded[0].parse_again(&self.changed)];
+        let loaded = [Sections::parse(&*self.text)];
+        let wanted = [loaded[0].parse_again(&*self.changed)];
         let warm = || {
             let template = parsed(&self.template);
             render(&template, &self.before);
@@ -119,9 +120,9 @@ impl World {
             ("parse the template", median(|| (), |()| parsed(&self.template))),
             ("render", median(|| parsed(&self.template), |template| template.render(&self.before, &env))),
             ("render again after a change", median(warm, |template| template.render(&self.after, &env))),
-            ("parse (`Document`)", median(|| self.text.clone(), |text| Document::parse(text.as_str()))),
-            ("parse (`Sections`)", median(|| (), |()| Sections::parse(&self.text))),
-            ("parse again after a change", median(|| (), |()| loaded[0].parse_again(&self.changed))),
+            ("parse (`Document`)", median(|| self.text.clone(), |text| Document::parse(&**text))),
+            ("parse (`Sections`)", median(|| (), |()| Sections::parse(&*self.text))),
+            ("parse again after a change", median(|| (), |()| loaded[0].parse_again(&*self.changed))),
             ("plan, nothing to do", median(|| (), |()| self.plan(&loaded, &loaded, plan))),
             ("plan for a change, all pools", median(|| (), |()| self.plan(&loaded, &wanted, plan))),
             (
@@ -169,7 +170,7 @@ fn parsed(source: &str) -> Template {
     Template::parse("bench", source).expect("the template is right")
 }
 
-fn render(template: &Template, catalogue: &Catalogue) -> String {
+fn render(template: &Template, catalogue: &Catalogue) -> Arc<str> {
     template.render(catalogue, &BTreeMap::new()).expect("it renders").text
 }
 

@@ -10,8 +10,9 @@ use crate::lexer::lex;
 use crate::section::{Section, is_keyword};
 
 /// One configuration file in parts. A clone costs nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sections {
+    text: Arc<str>,
     parts: Arc<[Part]>,
 }
 
@@ -37,31 +38,62 @@ impl Part {
         self.document.lines().iter().any(crate::Line::is_directive)
     }
 
+    /// How many lines the file has up to the end of the part.
+    fn lines_after(&self) -> usize {
+        self.lines_before + self.document.lines().len()
+    }
+
     /// Whether both are the same text, wherever they stand. The same part in memory costs nothing to compare.
     pub fn says_the_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.document, &other.document) || self.document.text() == other.document.text()
     }
 }
 
+impl Default for Sections {
+    /// Those of an empty text.
+    fn default() -> Self {
+        Self { text: "".into(), parts: Arc::default() }
+    }
+}
+
 impl Sections {
     /// Reads a file for the first time.
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: impl Into<Arc<str>>) -> Self {
         Self::default().parse_again(text)
     }
 
     /// Reads a later text of the same file. Costs a comparison of the texts, and a reading of what differs.
     #[must_use]
-    pub fn parse_again(&self, text: &str) -> Self {
-        let (mut parts, mut known) = (Vec::with_capacity(self.parts.len() + 1), &*self.parts);
-        let (mut start, mut lines_before) = (0, 0);
-        while start < text.len() {
-            let document = known_first(&mut known, &text[start..])
-                .unwrap_or_else(|| Arc::new(Document::parse(first_part(&text[start..]))));
-            let (length, lines) = (document.text().len(), document.lines().len());
-            parts.push(Part { document, lines_before, start });
-            (start, lines_before) = (start + length, lines_before + lines);
+    pub fn parse_again(&self, text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        let (head, tail) = self.same_ends(&text);
+        let mut parts = Vec::with_capacity(self.parts.len() + 1);
+        parts.extend_from_slice(&self.parts[..head]);
+        let stop = self.parts.get(tail).map_or(self.text.len(), |part| part.start);
+        let stop = text.len() - (self.text.len() - stop);
+        read_middle(&text[..stop], &self.parts[head..tail], &mut parts);
+        if let Some(first) = self.parts.get(tail) {
+            let before = parts.last().map_or(0, Part::lines_after);
+            parts.extend(self.parts[tail..].iter().map(|part| Part {
+                document: part.document.clone(),
+                lines_before: part.lines_before - first.lines_before + before,
+                start: part.start - first.start + stop,
+            }));
         }
-        Self { parts: parts.into() }
+        Self { text, parts: parts.into() }
+    }
+
+    /// How many parts at the beginning are the beginning of `text` too, and from which on they are its end.
+    fn same_ends(&self, text: &str) -> (usize, usize) {
+        let (known, text) = (self.text.as_bytes(), text.as_bytes());
+        let same = same_head(known, text);
+        // A part ends where the next one begins: the last of those that are there as a whole is not certain.
+        let head = self.parts.partition_point(|part| part.start <= same).saturating_sub(2);
+        let (known, text) = (&known[same..], &text[same..]);
+        let end = self.text.len() - same_tail(known, text);
+        // The line feed before a part counts too: it makes the part's first line a line.
+        let tail = self.parts.partition_point(|part| part.start <= end);
+        (head, tail.max(head))
     }
 
     /// All parts, in order; printed one after the other they are the text.
@@ -74,6 +106,37 @@ impl Sections {
         let after = self.parts.partition_point(|part| part.start <= offset);
         self.parts[..after].last()
     }
+}
+
+/// Reads what `text` holds behind the `parts` that are there already; `known` are those that stood there before.
+fn read_middle(text: &str, mut known: &[Part], parts: &mut Vec<Part>) {
+    let last = parts.last();
+    let mut start = last.map_or(0, |part| part.start + part.document.text().len());
+    let mut lines_before = last.map_or(0, Part::lines_after);
+    while start < text.len() {
+        let document = known_first(&mut known, &text[start..])
+            .unwrap_or_else(|| Arc::new(Document::parse(first_part(&text[start..]))));
+        let part = Part { document, lines_before, start };
+        (start, lines_before) = (start + part.document.text().len(), part.lines_after());
+        parts.push(part);
+    }
+}
+
+/// How much is compared at once: most of a text is the same. (The tests' texts are short.)
+const BLOCK: usize = if cfg!(test) { 8 } else { 1024 };
+
+/// How many bytes both begin with.
+fn same_head(a: &[u8], b: &[u8]) -> usize {
+    let blocks = a.chunks_exact(BLOCK).zip(b.chunks_exact(BLOCK)).take_while(|(a, b)| a == b).count() * BLOCK;
+    blocks + a[blocks..].iter().zip(&b[blocks..]).take_while(|(a, b)| a == b).count()
+}
+
+/// How many bytes both end with.
+fn same_tail(a: &[u8], b: &[u8]) -> usize {
+    let blocks =
+        a.rchunks_exact(BLOCK).zip(b.rchunks_exact(BLOCK)).take_while(|(a, b)| a == b).count() * BLOCK;
+    let (a, b) = (&a[..a.len() - blocks], &b[..b.len() - blocks]);
+    blocks + a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
 }
 
 /// The part that `text` begins with, where it is known. It is looked for by its first line, which names it; the known
@@ -147,7 +210,7 @@ mod tests {
         assert_eq!((after.parts[3].lines_before, after.parts[3].start), (4, 31));
         let gone = before.parse_again("# top\nbackend b\n");
         assert!(Arc::ptr_eq(&gone.parts[1].document, &before.parts[3].document));
-        let come = before.parse_again(&format!("global\nlisten new\n{}", before.parts[3].document.text()));
+        let come = before.parse_again(format!("global\nlisten new\n{}", before.parts[3].document.text()));
         assert!(Arc::ptr_eq(&come.parts[2].document, &before.parts[3].document));
     }
 
@@ -173,11 +236,19 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
         #[test]
-        fn parts_are_the_sections_of_the_whole_text(first in text(), second in text(), third in text()) {
-            let again = Sections::parse(&third).parse_again(&first).parse_again(&second);
+        fn parts_are_the_sections_of_the_whole_text(first in text(), second in text(), third in text(), cut in (0..150_usize, 0..150_usize)) {
+            // One that shares its beginning and its end with the one before, and one that shares nothing.
+            let near = |at: usize| first.char_indices().nth(at).map_or(first.len(), |(at, _)| at);
+            let (from, to) = (near(cut.0.min(cut.1)), near(cut.0.max(cut.1)));
+            let between = format!("{}{second}{}", &first[..from], &first[to..]);
+            let known = Sections::parse(third).parse_again(first.as_str());
+            prop_assert_eq!(&known.parse_again(between.as_str()), &Sections::parse(between));
+            let again = known.parse_again(second.as_str());
             prop_assert_eq!(texts(&again).concat(), second.clone());
-            prop_assert_eq!(&again, &Sections::parse(&second));
+            prop_assert_eq!(&again, &Sections::parse(second.as_str()));
             let whole = Document::parse(second.clone());
             let named = |section: &Section| (section.keyword, section.name.clone(), section.defaults.clone());
             let expected: Vec<_> = whole.sections().iter().map(named).collect();

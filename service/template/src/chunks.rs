@@ -1,69 +1,205 @@
-//! What each top-level element of a template rendered to last time.
+//! What the parts of a template rendered to last time: its top-level elements, and each turn of its loops.
 //!
-//! Elements know nothing of one another, so an element is rendered again only when an answer that it read is another
-//! one. A change of one service among a thousand costs the render of the loops that read it.
+//! A chunk is rendered again only when an answer that it read is another one, or (a turn of a loop) when its item is.
+//! So a change of one instance among thousands costs one turn of one loop, and putting the text together.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
-use weir_pools::{Answer, Catalogue, Query};
+use weir_pools::Query;
 
-use crate::reading::Seen;
-use crate::store::same;
+use crate::items::Item;
+use crate::printed::Stripped;
 
-/// One rendered element.
-#[derive(Debug)]
+/// One rendered part.
+#[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    pub(crate) text: String,
+    /// Its text; without that of its loops, where it has holes.
+    text: Box<str>,
     /// Ranges of `text` that were printed from values.
-    pub(crate) printed: Vec<Range<usize>>,
-    pub(crate) seen: Seen,
-    answers: Vec<(Query, Option<Answer>)>,
+    printed: Box<[Range<usize>]>,
+    /// Where the text of each of `loops` goes.
+    holes: Box<[usize]>,
+    seen: Seen,
+    pub(crate) loops: Vec<Loop>,
+}
+
+/// How long a text is not copied once more.
+const LONG: usize = 16 * 1024;
+
+/// What a part read, without the turns of its loops. Each in order, and once.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) reads: Vec<Arc<Query>>,
+    /// Of these what is not known yet, and keys that do not exist yet.
+    pub(crate) waiting: Vec<Arc<Query>>,
+}
+
+/// One run of a loop.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    /// Which of the template's loops.
+    pub(crate) id: usize,
+    /// What its body looks at outside of it, as JSON.
+    pub(crate) outer: Vec<Option<String>>,
+    pub(crate) turns: Vec<Turn>,
+    /// Whether any of its turns reads anything.
+    reads: bool,
+}
+
+/// One turn of a loop.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    pub(crate) item: Item,
+    pub(crate) position: Position,
+    pub(crate) chunk: Chunk,
+}
+
+/// Where a turn stands among the others, as far as the loop's body looks at it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) index: Option<usize>,
+    pub(crate) first: Option<bool>,
+    pub(crate) last: Option<bool>,
+    /// The key, in a loop over a map.
+    pub(crate) key: Option<Box<str>>,
+}
+
+impl Seen {
+    fn sorted(mut self) -> Self {
+        for queries in [&mut self.reads, &mut self.waiting] {
+            queries.sort();
+            queries.dedup();
+            queries.shrink_to_fit();
+        }
+        self
+    }
 }
 
 impl Chunk {
-    /// Notes what an element rendered to, and from which answers.
-    pub(crate) fn new(text: String, printed: Vec<Range<usize>>, seen: Seen, catalogue: &Catalogue) -> Self {
-        let answer = |query: &Query| (query.clone(), catalogue.get(query).cloned());
-        let answers = seen.reads.iter().map(answer).collect();
-        Self { text, printed, seen, answers }
+    /// A part as it was rendered, with one hole for each loop.
+    pub(crate) fn new(stripped: Stripped, seen: Seen, loops: Vec<Loop>) -> Self {
+        let Stripped { text, printed, holes } = stripped;
+        let (text, printed, holes) = (text.into(), printed.into(), holes.into());
+        Self { text, printed, holes, seen: seen.sorted(), loops }
     }
 
-    /// Whether the element would render to the same again.
-    fn holds(&self, catalogue: &Catalogue) -> bool {
-        self.answers.iter().all(|(query, answer)| match (answer, catalogue.get(query)) {
-            (Some(before), Some(now)) => same(before, now),
-            (None, None) => true,
-            _ => false,
-        })
-    }
-}
-
-/// The chunks of a template, by element.
-#[derive(Debug, Default)]
-pub(crate) struct Chunks {
-    chunks: BTreeMap<usize, Chunk>,
-    /// The environment they were rendered with.
-    env: BTreeMap<String, String>,
-}
-
-impl Chunks {
-    /// Drops what another environment would render otherwise.
-    pub(crate) fn refresh(&mut self, env: &BTreeMap<String, String>) {
-        if self.env != *env {
-            self.chunks.clear();
-            self.env.clone_from(env);
+    /// With the text of its loops in its own: quicker to put together. Not where there is much of it.
+    pub(crate) fn filled(self) -> Self {
+        let turns = self.loops.iter().flat_map(|one| &one.turns);
+        if self.holes.is_empty() || turns.map(|turn| turn.chunk.text.len()).sum::<usize>() > LONG {
+            return self;
         }
+        let mut whole = Whole::default();
+        whole.add(&self);
+        let (text, printed) = (whole.text.into(), whole.printed.into());
+        Self { text, printed, holes: Box::default(), ..self }
     }
 
-    /// The element's chunk, where it still holds.
-    pub(crate) fn get(&self, element: usize, catalogue: &Catalogue) -> Option<&Chunk> {
-        self.chunks.get(&element).filter(|chunk| chunk.holds(catalogue))
+    /// Whether it would render to the same again, after the answers to these queries `changed`.
+    pub(crate) fn holds(&self, changed: &BTreeSet<&Query>) -> bool {
+        !self.seen.reads.iter().any(|query| changed.contains(&**query))
+            && self.loops.iter().all(|one| one.holds(changed))
     }
 
-    /// Remembers a chunk.
-    pub(crate) fn keep(&mut self, element: usize, chunk: Chunk) -> &Chunk {
-        self.chunks.insert(element, chunk);
-        &self.chunks[&element]
+    fn reads(&self) -> bool {
+        !self.seen.reads.is_empty() || self.loops.iter().any(|one| one.reads)
+    }
+}
+
+impl Loop {
+    pub(crate) fn new(id: usize, outer: Vec<Option<String>>, turns: Vec<Turn>) -> Self {
+        let reads = turns.iter().any(|turn| turn.chunk.reads());
+        Self { id, outer, turns, reads }
+    }
+
+    fn holds(&self, changed: &BTreeSet<&Query>) -> bool {
+        !self.reads || self.turns.iter().all(|turn| turn.chunk.holds(changed))
+    }
+}
+
+/// A text that is being put together.
+#[derive(Debug, Default)]
+pub(crate) struct Whole {
+    pub(crate) text: String,
+    pub(crate) printed: Vec<Range<usize>>,
+}
+
+impl Whole {
+    /// Adds a text that nothing was printed in.
+    pub(crate) fn add_raw(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// Adds a part with all its loops.
+    pub(crate) fn add(&mut self, chunk: &Chunk) {
+        let (mut from, mut printed) = (0, &*chunk.printed);
+        for (hole, one) in chunk.holes.iter().zip(&chunk.loops) {
+            self.add_own(chunk, from..*hole, &mut printed);
+            one.turns.iter().for_each(|turn| self.add(&turn.chunk));
+            from = *hole;
+        }
+        self.add_own(chunk, from..chunk.text.len(), &mut printed);
+    }
+
+    fn add_own(&mut self, chunk: &Chunk, own: Range<usize>, printed: &mut &[Range<usize>]) {
+        // What was added of the chunk already is as long as what stands before `own` in it, or longer.
+        let shift = self.text.len() - own.start;
+        let here = printed.partition_point(|range| range.start < own.end);
+        let (here, after) = printed.split_at(here);
+        self.printed.extend(here.iter().map(|range| range.start + shift..range.end + shift));
+        self.text.push_str(&chunk.text[own]);
+        *printed = after;
+    }
+}
+
+/// What a whole template read. Kept from render to render, since it seldom changes.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    reads: Gathered,
+    waiting: Gathered,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    /// As they stand in the chunks, the same ones several times.
+    parts: Vec<Arc<Query>>,
+    all: Arc<BTreeSet<Query>>,
+}
+
+impl Readings {
+    /// Goes through all chunks. Returns all that was read, and what is waited for.
+    pub(crate) fn gather<'a>(
+        &mut self,
+        chunks: impl Iterator<Item = &'a Chunk> + Clone,
+    ) -> (Arc<BTreeSet<Query>>, Arc<BTreeSet<Query>>) {
+        let reads = self.reads.again(chunks.clone(), |seen| &seen.reads);
+        (reads, self.waiting.again(chunks, |seen| &seen.waiting))
+    }
+}
+
+impl Gathered {
+    fn again<'a>(
+        &mut self,
+        chunks: impl Iterator<Item = &'a Chunk>,
+        part: fn(&Seen) -> &[Arc<Query>],
+    ) -> Arc<BTreeSet<Query>> {
+        let mut parts = Vec::with_capacity(self.parts.len());
+        chunks.for_each(|chunk| gather(chunk, part, &mut parts));
+        let same = parts.len() == self.parts.len()
+            && parts.iter().zip(&self.parts).all(|(query, before)| Arc::ptr_eq(query, before));
+        if !same {
+            self.all = Arc::new(parts.iter().map(|query| Query::clone(query)).collect());
+            self.parts = parts.into_iter().cloned().collect();
+        }
+        self.all.clone()
+    }
+}
+
+fn gather<'a>(chunk: &'a Chunk, part: fn(&Seen) -> &[Arc<Query>], into: &mut Vec<&'a Arc<Query>>) {
+    into.extend(part(&chunk.seen));
+    for one in chunk.loops.iter().filter(|one| one.reads) {
+        one.turns.iter().for_each(|turn| gather(&turn.chunk, part, into));
     }
 }

@@ -7,18 +7,22 @@
 
 mod args;
 mod chunks;
+mod each;
 mod error;
+mod items;
 mod lint;
 mod lists;
+mod loops;
 mod numbers;
 mod outline;
 mod printed;
 mod problem;
 mod pure;
 mod reading;
+#[cfg(test)]
+mod sameness;
 mod selection;
 mod signature;
-mod store;
 mod template;
 #[cfg(test)]
 mod tests;

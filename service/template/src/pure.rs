@@ -37,8 +37,8 @@ fn build() -> Handlebars<'static> {
 }
 
 /// A helper's error, with the helper's name.
-pub(crate) fn failed(helper: &Helper<'_>, message: &str) -> RenderError {
-    RenderErrorReason::Other(format!("`{}`: {message}", helper.name())).into()
+pub(crate) fn failed(helper: &str, message: &str) -> RenderError {
+    RenderErrorReason::Other(format!("`{helper}`: {message}")).into()
 }
 
 struct Computing {
@@ -54,7 +54,7 @@ impl HelperDef for Computing {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        let value = (self.run)(&Args::of(helper)).map_err(|message| failed(helper, &message))?;
+        let value = (self.run)(&Args::of(helper)).map_err(|message| failed(helper.name(), &message))?;
         Ok(ScopedJson::Derived(value))
     }
 
@@ -89,7 +89,10 @@ pub(crate) fn write<'reg: 'rc, 'rc>(
         return branch.map_or(Ok(()), |branch| branch.render(registry, context, render, out));
     }
     let Some(text) = text_of(value) else {
-        return Err(failed(helper, "gives a list or a map, which cannot be printed; `join` or `json` it"));
+        return Err(failed(
+            helper.name(),
+            "gives a list or a map, which cannot be printed; `join` or `json` it",
+        ));
     };
     let text = if signature.is_trusted() { printed::unmarked(&text) } else { printed::marked(&text) };
     Ok(out.write(&text)?)

@@ -1,7 +1,7 @@
 //! Helpers that read the catalogue and the environment, and what they read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, Output, PathAndJson, RenderContext, RenderError,
@@ -11,39 +11,51 @@ use serde_json::Value;
 use weir_pools::{Answer, Catalogue, Query};
 
 use crate::args::text_of;
+use crate::chunks::{Chunk, Loop, Seen, Turn};
+use crate::each::Each;
+use crate::items::Item;
+use crate::loops::{self, Body};
+use crate::printed::strip;
 use crate::pure::{failed, write};
 use crate::selection::{Selection, ServiceName, key_path, parse_statuses};
 use crate::signature::{Does, Reading, SIGNATURES, Signature};
-use crate::store::Store;
 
 /// What one render reads from, and what it has read so far.
 pub(crate) struct Reader<'a> {
     catalogue: &'a Catalogue,
     env: &'a BTreeMap<String, String>,
-    store: &'a Store,
-    seen: Mutex<Seen>,
+    /// The loops that are kept.
+    pub(crate) loops: &'a [Body],
+    /// The queries whose answers are not those of the last render.
+    pub(crate) changed: BTreeSet<&'a Query>,
+    inside: Mutex<Inside>,
 }
 
-/// What a render has read.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Seen {
-    pub(crate) reads: BTreeSet<Query>,
-    pub(crate) waiting: BTreeSet<Query>,
-    pub(crate) selected: BTreeSet<Selection>,
+/// The part that is being rendered: a top-level element, or a turn of a loop.
+#[derive(Debug, Default)]
+pub(crate) struct Inside {
+    /// The loops that ran in it last time.
+    known: Vec<Loop>,
+    /// Those that ran in it now.
+    loops: Vec<Loop>,
+    seen: Seen,
 }
 
-impl Seen {
-    /// Adds what another part of the render has read.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.reads.extend(other.reads.iter().cloned());
-        self.waiting.extend(other.waiting.iter().cloned());
-        self.selected.extend(other.selected.iter().cloned());
+impl Inside {
+    /// The part as it was rendered.
+    pub(crate) fn chunk(self, marked: &str) -> Chunk {
+        Chunk::new(strip(marked), self.seen, self.loops)
     }
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(catalogue: &'a Catalogue, env: &'a BTreeMap<String, String>, store: &'a Store) -> Self {
-        Self { catalogue, env, store, seen: Mutex::default() }
+    pub(crate) fn new(
+        catalogue: &'a Catalogue,
+        env: &'a BTreeMap<String, String>,
+        loops: &'a [Body],
+        changed: BTreeSet<&'a Query>,
+    ) -> Self {
+        Self { catalogue, env, loops, changed, inside: Mutex::default() }
     }
 
     /// Puts the helpers that read from here into a registry.
@@ -55,40 +67,65 @@ impl<'a> Reader<'a> {
                 }
             }
         }
+        for reading in loops::KINDS {
+            registry.register_helper(loops::name(reading), Box::new(Each { reader: self, reading }));
+        }
     }
 
-    /// What was read since the last time this was asked.
-    pub(crate) fn take_seen(&self) -> Seen {
-        std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes into a part, in which these loops ran last time. Returns what is outside of it.
+    pub(crate) fn enter(&self, known: Vec<Loop>) -> Inside {
+        std::mem::replace(&mut *self.inside(), Inside { known, ..Inside::default() })
+    }
+
+    /// Goes back outside. Returns what was seen inside.
+    pub(crate) fn leave(&self, outside: Inside) -> Inside {
+        std::mem::replace(&mut *self.inside(), outside)
+    }
+
+    /// The turns of a loop that ran here last time, with the same values around it.
+    pub(crate) fn known_turns(&self, id: usize, outer: &[Option<String>]) -> Vec<Turn> {
+        let known = &mut self.inside().known;
+        let found = known.iter().position(|one| one.id == id).map(|at| known.swap_remove(at));
+        found.filter(|one| one.outer == outer).map(|one| one.turns).unwrap_or_default()
+    }
+
+    /// A loop ran here.
+    pub(crate) fn ran(&self, one: Loop) {
+        self.inside().loops.push(one);
     }
 
     /// The answer to a query; noted as read, and as waited for where it is not known.
-    fn ask(&self, query: Query) -> Option<&'a Answer> {
-        let answer = self.catalogue.get(&query);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if answer.is_none() {
-            seen.waiting.insert(query.clone());
+    fn ask(&self, query: &Query) -> Option<&'a Answer> {
+        let entry = self.catalogue.entry(query);
+        let name = entry.map_or_else(|| Arc::new(query.clone()), |(name, _)| name.clone());
+        let seen = &mut self.inside().seen;
+        if entry.is_none() {
+            seen.waiting.push(name.clone());
         }
-        seen.reads.insert(query);
-        answer
+        seen.reads.push(name);
+        entry.map(|(_, answer)| answer)
     }
 
-    /// A list: a reference into the context where the last render left it there.
-    fn list<'rc>(&self, selection: Selection, context: &'rc Context) -> ScopedJson<'rc> {
-        let Some(answer) = self.ask(selection.query()) else {
-            return ScopedJson::Derived(Value::Array(Vec::new()));
-        };
-        let kept = self.store.slot(&selection).and_then(|slot| Some((context.data().get(slot)?, slot)));
-        let list = match kept {
-            Some((list, slot)) => ScopedJson::Context(list, vec![slot.to_owned()]),
-            None => ScopedJson::Derived(selection.select(answer)),
-        };
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).selected.insert(selection);
-        list
+    /// What a helper selects, item by item.
+    fn select(&self, selection: &Selection) -> Vec<Item> {
+        self.ask(&selection.query()).map(|answer| selection.select(answer)).unwrap_or_default()
+    }
+
+    /// The items of a loop over what `reading` reads. The helper has its parameters.
+    pub(crate) fn items(&self, reading: Reading, helper: &Helper<'_>) -> Result<Vec<Item>, RenderError> {
+        match selection(reading, helper) {
+            Ok(Some(selection)) => Ok(self.select(&selection)),
+            Ok(None) => Ok(Vec::new()),
+            Err(message) => Err(failed(loops::reader(reading), &message)),
+        }
     }
 
     fn key(&self, path: &str, datacenter: Option<String>) -> Option<&'a str> {
-        match self.ask(Query::Key { path: key_path(path), datacenter })? {
+        match self.ask(&Query::Key { path: key_path(path), datacenter })? {
             Answer::Value(value) => value.as_deref(),
             _ => None,
         }
@@ -99,7 +136,8 @@ impl<'a> Reader<'a> {
         let value = self.key(path, datacenter.clone());
         if value.is_none() {
             let query = Query::Key { path: key_path(path), datacenter };
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).waiting.insert(query);
+            let entry = self.catalogue.entry(&query).map(|(query, _)| query.clone());
+            self.inside().seen.waiting.push(entry.unwrap_or_else(|| Arc::new(query)));
         }
         value.unwrap_or_default()
     }
@@ -116,10 +154,11 @@ impl HelperDef for Reads<'_> {
         &self,
         helper: &Helper<'rc>,
         _: &'reg Handlebars<'reg>,
-        context: &'rc Context,
+        _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        self.read(helper, context).map_err(|message| failed(helper, &message))
+        let value = self.read(helper).map_err(|message| failed(helper.name(), &message))?;
+        Ok(ScopedJson::Derived(value))
     }
 
     fn call<'reg: 'rc, 'rc>(
@@ -136,36 +175,39 @@ impl HelperDef for Reads<'_> {
 }
 
 impl Reads<'_> {
-    fn read<'rc>(&self, helper: &Helper<'rc>, context: &'rc Context) -> Result<ScopedJson<'rc>, String> {
+    fn read(&self, helper: &Helper<'_>) -> Result<Value, String> {
         let reader = self.reader;
-        let datacenter = hash(helper, "datacenter")?;
-        let value = match self.reading {
-            Reading::Service => return Ok(reader.list(service(helper)?, context)),
-            Reading::Services => {
-                let selection = Selection::Services { datacenter, tag: hash(helper, "tag")? };
-                return Ok(reader.list(selection, context));
-            }
-            Reading::Keys | Reading::Tree => {
-                let deep = self.reading == Reading::Tree;
-                let selection = Selection::Pairs { path: key_path(&text(helper, 0)?), datacenter, deep };
-                return Ok(reader.list(selection, context));
-            }
-            Reading::Key => Value::from(reader.existing_key(&text(helper, 0)?, datacenter)),
+        if let Some(selection) = selection(self.reading, helper)? {
+            return Ok(reader.select(&selection).iter().filter_map(Item::value).collect());
+        }
+        let (text, datacenter) = (text(helper, 0)?, hash(helper, "datacenter")?);
+        let otherwise = || self::text(helper, 1);
+        Ok(match self.reading {
+            Reading::Key => reader.existing_key(&text, datacenter).into(),
             Reading::KeyOrDefault => {
-                let value = reader.key(&text(helper, 0)?, datacenter).filter(|value| !value.is_empty());
-                value.map_or_else(|| text(helper, 1), |value| Ok(value.to_owned()))?.into()
+                let value = reader.key(&text, datacenter).filter(|value| !value.is_empty());
+                value.map_or_else(otherwise, |value| Ok(value.to_owned()))?.into()
             }
-            Reading::KeyExists => Value::from(reader.key(&text(helper, 0)?, datacenter).is_some()),
-            Reading::Env => {
-                Value::from(reader.env.get(&text(helper, 0)?).map(String::as_str).unwrap_or_default())
-            }
-            Reading::EnvOrDefault => {
-                let value = reader.env.get(&text(helper, 0)?);
-                value.map_or_else(|| text(helper, 1), |value| Ok(value.clone()))?.into()
-            }
-        };
-        Ok(ScopedJson::Derived(value))
+            Reading::KeyExists => reader.key(&text, datacenter).is_some().into(),
+            Reading::Env => reader.env.get(&text).map(String::as_str).unwrap_or_default().into(),
+            Reading::EnvOrDefault => reader.env.get(&text).cloned().map_or_else(otherwise, Ok)?.into(),
+            Reading::Service | Reading::Services | Reading::Keys | Reading::Tree => Value::Null,
+        })
     }
+}
+
+/// What a call selects from the catalogue; `None` of a helper that reads a single value.
+fn selection(reading: Reading, helper: &Helper<'_>) -> Result<Option<Selection>, String> {
+    let datacenter = hash(helper, "datacenter")?;
+    Ok(match reading {
+        Reading::Service => Some(service(helper)?),
+        Reading::Services => Some(Selection::Services { datacenter, tag: hash(helper, "tag")? }),
+        Reading::Keys | Reading::Tree => {
+            let deep = reading == Reading::Tree;
+            Some(Selection::Pairs { path: key_path(&text(helper, 0)?), datacenter, deep })
+        }
+        _ => None,
+    })
 }
 
 fn service(helper: &Helper<'_>) -> Result<Selection, String> {

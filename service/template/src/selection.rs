@@ -1,9 +1,11 @@
-//! What a helper selects from one answer of the catalogue, as the JSON that templates see.
+//! What a helper selects from one answer of the catalogue.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde_json::Value;
 use weir_pools::{Answer, Instance, KeyPair, Query, ServiceEntry, Status, server_ids};
+
+use crate::items::{Item, Listed};
 
 /// A list that a template can loop over.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,59 +30,52 @@ impl Selection {
     }
 
     /// The selected list. An answer of another kind than the query's selects nothing.
-    pub(crate) fn select(&self, answer: &Answer) -> Value {
-        let list = match (self, answer) {
+    pub(crate) fn select(&self, answer: &Answer) -> Vec<Item> {
+        match (self, answer) {
             (Self::Instances { tag, statuses, .. }, Answer::Instances(all)) => {
                 instances(all, tag.as_deref(), statuses)
             }
             (Self::Services { tag, .. }, Answer::Services(all)) => services(all, tag.as_deref()),
             (Self::Pairs { path, deep, .. }, Answer::Pairs(all)) => pairs(all, path, *deep),
             _ => Vec::new(),
-        };
-        Value::Array(list)
+        }
     }
 }
 
-fn instances(all: &[Instance], tag: Option<&str>, statuses: &[Status]) -> Vec<Value> {
+fn instances(all: &Arc<[Instance]>, tag: Option<&str>, statuses: &[Status]) -> Vec<Item> {
     let servers: Vec<String> = all.iter().map(Instance::server).collect();
     // Over all instances, so that a number does not depend on what is selected.
     let ids = server_ids(servers.iter().map(String::as_str));
-    let selected = all.iter().zip(&servers).filter(|(instance, _)| {
+    let selected = all.iter().zip(&servers).enumerate().filter(|(_, (instance, _))| {
         statuses.contains(&instance.status)
             && tag.is_none_or(|tag| instance.tags.iter().any(|have| have == tag))
     });
-    let mut by_server: BTreeMap<&str, &Instance> = BTreeMap::new();
-    for (instance, server) in selected {
-        let kept = by_server.entry(server).or_insert(instance);
-        if (instance.status, order(instance)) < (kept.status, order(kept)) {
-            *kept = instance;
+    let mut by_server: BTreeMap<&str, (usize, &Instance)> = BTreeMap::new();
+    for (index, (instance, server)) in selected {
+        let kept = by_server.entry(server).or_insert((index, instance));
+        if (instance.status, order(instance)) < (kept.1.status, order(kept.1)) {
+            *kept = (index, instance);
         }
     }
-    let mut kept: Vec<(&str, &Instance)> = by_server.into_iter().collect();
-    kept.sort_by(|(_, a), (_, b)| order(a).cmp(&order(b)));
-    kept.into_iter().map(|(server, instance)| instance_json(instance, server, ids.get(server))).collect()
+    let mut kept: Vec<(&str, (usize, &Instance))> = by_server.into_iter().collect();
+    kept.sort_by(|(_, (_, a)), (_, (_, b))| order(a).cmp(&order(b)));
+    let item = |(server, (index, _))| Item::Instance(Listed::new(all, index), ids.get(server).copied());
+    kept.into_iter().map(item).collect()
 }
 
 fn order(instance: &Instance) -> (&str, u16, &str, &str) {
     (&instance.address, instance.port, &instance.node, &instance.id)
 }
 
-fn instance_json(instance: &Instance, server: &str, id: Option<&u32>) -> Value {
-    let mut json = handlebars::to_json(instance);
-    if let Value::Object(fields) = &mut json {
-        fields.insert("Server".to_owned(), Value::from(server));
-        fields.insert("ServerId".to_owned(), Value::from(id.copied()));
-    }
-    json
+fn services(all: &Arc<[ServiceEntry]>, tag: Option<&str>) -> Vec<Item> {
+    let with_tag = |entry: &ServiceEntry| tag.is_none_or(|tag| entry.tags.iter().any(|have| have == tag));
+    let chosen = all.iter().enumerate().filter(|(_, entry)| with_tag(entry));
+    chosen.map(|(index, _)| Item::Service(Listed::new(all, index))).collect()
 }
 
-fn services(all: &[ServiceEntry], tag: Option<&str>) -> Vec<Value> {
-    let with_tag = |entry: &&ServiceEntry| tag.is_none_or(|tag| entry.tags.iter().any(|have| have == tag));
-    all.iter().filter(with_tag).map(handlebars::to_json).collect()
-}
-
-fn pairs(all: &[KeyPair], prefix: &str, deep: bool) -> Vec<Value> {
-    all.iter().filter(|pair| below(pair, prefix, deep)).map(handlebars::to_json).collect()
+fn pairs(all: &Arc<[KeyPair]>, prefix: &str, deep: bool) -> Vec<Item> {
+    let chosen = all.iter().enumerate().filter(|(_, pair)| below(pair, prefix, deep));
+    chosen.map(|(index, _)| Item::Pair(Listed::new(all, index))).collect()
 }
 
 /// Consul matches prefixes by letters: `app` finds `apple/x` too, which is not below `app`.

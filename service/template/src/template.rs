@@ -2,24 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use handlebars::template::TemplateElement;
-use handlebars::{Handlebars, RenderContext, Renderable, StringOutput};
+use handlebars::{Context, Handlebars, RenderContext, Renderable, StringOutput};
 use weir_pools::{Catalogue, Query};
 
-use crate::chunks::{Chunk, Chunks};
+use crate::chunks::{Chunk, Readings, Whole};
 use crate::error::RenderError;
+use crate::loops::{self, Body};
 use crate::problem::Problem;
-use crate::reading::{Reader, Seen};
-use crate::store::Store;
-use crate::{lint, printed, pure};
+use crate::reading::Reader;
+use crate::{lint, pure};
 
 /// A parsed and checked template source.
 #[derive(Debug)]
 pub struct Template {
     name: String,
     parsed: handlebars::Template,
+    /// What the loops look at whose turns are kept.
+    loops: Vec<Body>,
     queries: BTreeSet<Query>,
     memory: Mutex<Memory>,
 }
@@ -27,23 +29,30 @@ pub struct Template {
 /// What the last render left for the next one. It changes how long a render takes, not what it gives.
 #[derive(Debug, Default)]
 struct Memory {
-    store: Store,
-    chunks: Chunks,
+    catalogue: Catalogue,
+    env: BTreeMap<String, String>,
+    /// What each top-level element rendered to.
+    chunks: Vec<Option<Chunk>>,
+    /// Queries whose answers changed before the last catalogue, and not all chunks know.
+    unknown: BTreeSet<Query>,
+    readings: Readings,
+    /// How long the last text was, and how much was printed in it.
+    size: (usize, usize),
 }
 
 /// What a render gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
     /// The text.
-    pub text: String,
+    pub text: Arc<str>,
     /// Byte ranges of `text` that were printed from values that nobody vouches for, in order. What `key`,
     /// `key_or_default`, `env`, `env_or_default` and `raw` print themselves is trusted and not among them.
     pub printed: Vec<Range<usize>>,
-    /// Everything that was read.
-    pub reads: BTreeSet<Query>,
+    /// Everything that was read. The same in memory from render to render, while it does not change.
+    pub reads: Arc<BTreeSet<Query>>,
     /// What was read and is not known yet, or a `key` that does not exist yet. The text must not be used while
     /// anything is left here.
-    pub waiting: BTreeSet<Query>,
+    pub waiting: Arc<BTreeSet<Query>>,
 }
 
 impl Template {
@@ -53,10 +62,22 @@ impl Template {
         let mut parsed = lint::parse(source)?;
         let queries = lint::check(source, &parsed)?;
         print_alike(&mut parsed);
-        Ok(Self { name: name.to_owned(), parsed, queries, memory: Mutex::default() })
+        let loops = loops::keep(&mut parsed);
+        Ok(Self { name: name.to_owned(), parsed, loops, queries, memory: Mutex::default() })
+    }
+
+    /// A template whose loops are handlebars' own: nothing of one is kept. What all others must be equal to.
+    #[cfg(test)]
+    pub(crate) fn plain(name: &str, source: &str) -> Result<Self, Vec<Problem>> {
+        let mut parsed = lint::parse(source)?;
+        let queries = lint::check(source, &parsed)?;
+        print_alike(&mut parsed);
+        Ok(Self { name: name.to_owned(), parsed, loops: Vec::new(), queries, memory: Mutex::default() })
     }
 
     /// Renders from what is known. Queries that are not known are read as empty and reported as waiting.
+    ///
+    /// What the last render knew and did not change is not rendered again.
     pub fn render(
         &self,
         catalogue: &Catalogue,
@@ -65,48 +86,64 @@ impl Template {
         // Taken out rather than locked while rendering: a second render at the same time starts with an empty
         // memory, which is slower and nothing else.
         let mut memory = std::mem::take(&mut *self.memory.lock().unwrap_or_else(PoisonError::into_inner));
-        memory.store.refresh(catalogue);
-        memory.chunks.refresh(env);
-        let mut pages = Assembly::default();
-        let outcome = self.assemble(catalogue, env, &memory.store, &mut memory.chunks, &mut pages);
-        memory.store.keep(std::mem::take(&mut pages.seen.selected));
+        if memory.env != *env || memory.chunks.len() != self.parsed.elements.len() {
+            memory = self.empty_memory(env);
+        }
+        let result = self.refresh(&mut memory, catalogue).map(|()| self.whole(&mut memory));
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
-        outcome.map(|()| pages.rendered())
+        result
     }
 
-    /// Puts the elements together, those rendered anew and those that still hold.
-    fn assemble(
-        &self,
-        catalogue: &Catalogue,
-        env: &BTreeMap<String, String>,
-        store: &Store,
-        chunks: &mut Chunks,
-        assembly: &mut Assembly,
-    ) -> Result<(), RenderError> {
-        let reader = Reader::new(catalogue, env, store);
-        let mut registry = pure::registry();
-        reader.register(&mut registry);
+    fn empty_memory(&self, env: &BTreeMap<String, String>) -> Memory {
+        let chunks = self.parsed.elements.iter().map(|_| None).collect();
+        Memory { env: env.clone(), chunks, ..Memory::default() }
+    }
+
+    /// Renders the chunks that do not hold any more.
+    fn refresh(&self, memory: &mut Memory, catalogue: &Catalogue) -> Result<(), RenderError> {
+        let before = std::mem::replace(&mut memory.catalogue, catalogue.clone());
+        let unknown = std::mem::take(&mut memory.unknown);
+        let changed = before.differing(catalogue).chain(&unknown).collect();
+        let reader = Reader::new(catalogue, &memory.env, &self.loops, changed);
+        let result = self.render_chunks(&mut memory.chunks, &reader);
+        if result.is_err() {
+            memory.unknown = reader.changed.into_iter().cloned().collect();
+        }
+        result
+    }
+
+    fn render_chunks(&self, chunks: &mut [Option<Chunk>], reader: &Reader<'_>) -> Result<(), RenderError> {
+        let holds = |chunk: &Chunk| chunk.holds(&reader.changed);
+        let context = Context::null();
+        let mut registry = None;
         for (index, element) in self.parsed.elements.iter().enumerate() {
-            if let TemplateElement::RawString(raw) = element {
-                assembly.text.push_str(raw);
-            } else if let Some(chunk) = chunks.get(index, catalogue) {
-                assembly.add(chunk);
-            } else {
-                let marked = self.element(index, &registry, store);
-                let seen = reader.take_seen();
-                assembly.seen.selected.extend(seen.selected.iter().cloned());
-                let (text, printed) = printed::strip(&marked?);
-                assembly.add(chunks.keep(index, Chunk::new(text, printed, seen, catalogue)));
+            let known = &mut chunks[index];
+            if matches!(element, TemplateElement::RawString(_)) || known.as_ref().is_some_and(holds) {
+                continue;
             }
+            let registry = registry.get_or_insert_with(|| {
+                let mut registry = pure::registry();
+                reader.register(&mut registry);
+                registry
+            });
+            let outside = reader.enter(known.take().map(|chunk| chunk.loops).unwrap_or_default());
+            let marked = self.element(index, registry, &context);
+            let inside = reader.leave(outside);
+            *known = Some(inside.chunk(&marked?).filled());
         }
         Ok(())
     }
 
     /// Renders one top-level element, its values between markers.
-    fn element(&self, index: usize, registry: &Handlebars<'_>, store: &Store) -> Result<String, RenderError> {
+    fn element(
+        &self,
+        index: usize,
+        registry: &Handlebars<'_>,
+        context: &Context,
+    ) -> Result<String, RenderError> {
         let mut output = StringOutput::new();
         let element = &self.parsed.elements[index];
-        element.render(registry, &store.context, &mut RenderContext::new(None), &mut output).map_err(
+        element.render(registry, context, &mut RenderContext::new(None), &mut output).map_err(
             |mut error| {
                 if let (None, Some(place)) = (error.line_no, self.parsed.mapping.get(index)) {
                     (error.line_no, error.column_no) = (Some(place.0), Some(place.1));
@@ -117,35 +154,25 @@ impl Template {
         output.into_string().map_err(|error| RenderError::of(&self.name, &error.into()))
     }
 
-    /// The queries that are literally named in the source, so that they can be asked before the first render.
-    pub fn queries(&self) -> BTreeSet<Query> {
-        self.queries.clone()
-    }
-}
-
-/// A render that is being put together.
-#[derive(Debug, Default)]
-struct Assembly {
-    text: String,
-    printed: Vec<Range<usize>>,
-    seen: Seen,
-}
-
-impl Assembly {
-    fn add(&mut self, chunk: &Chunk) {
-        let start = self.text.len();
-        self.printed.extend(chunk.printed.iter().map(|range| range.start + start..range.end + start));
-        self.text.push_str(&chunk.text);
-        self.seen.add(&chunk.seen);
-    }
-
-    fn rendered(self) -> Rendered {
-        Rendered {
-            text: self.text,
-            printed: self.printed,
-            reads: self.seen.reads,
-            waiting: self.seen.waiting,
+    /// Puts the chunks together.
+    fn whole(&self, memory: &mut Memory) -> Rendered {
+        let (text, printed) = (String::with_capacity(memory.size.0), Vec::with_capacity(memory.size.1));
+        let mut whole = Whole { text, printed };
+        for (element, chunk) in self.parsed.elements.iter().zip(&memory.chunks) {
+            match (element, chunk) {
+                (TemplateElement::RawString(raw), _) => whole.add_raw(raw),
+                (_, Some(chunk)) => whole.add(chunk),
+                _ => {}
+            }
         }
+        memory.size = (whole.text.len(), whole.printed.len());
+        let (reads, waiting) = memory.readings.gather(memory.chunks.iter().flatten());
+        Rendered { text: whole.text.into(), printed: whole.printed, reads, waiting }
+    }
+
+    /// The queries that are literally named in the source, so that they can be asked before the first render.
+    pub fn queries(&self) -> &BTreeSet<Query> {
+        &self.queries
     }
 }
 

@@ -169,7 +169,7 @@ impl<'c> Text<'c> {
 fn rendered(source: &str) -> Option<String> {
     let template = weir_template::Template::parse("", source).ok()?;
     let rendered = template.render(&Catalogue::default(), &Environment::new()).ok()?;
-    (rendered.reads.is_empty() && !source.contains("env")).then_some(rendered.text)
+    (rendered.reads.is_empty() && !source.contains("env")).then(|| rendered.text.to_string())
 }
 
 #[cfg(test)]

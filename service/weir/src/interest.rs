@@ -1,6 +1,7 @@
 //! What all pool loops together want to know of Consul.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures_util::future::select_all;
 use tokio::sync::watch;
@@ -12,12 +13,13 @@ use crate::publish::replace;
 /// Publishes the union of `always` and what each loop reads, until cancelled.
 pub(crate) async fn unite(
     always: BTreeSet<Query>,
-    mut reads: Vec<watch::Receiver<BTreeSet<Query>>>,
+    mut reads: Vec<watch::Receiver<Arc<BTreeSet<Query>>>>,
     wanted: watch::Sender<BTreeSet<Query>>,
     cancel: CancellationToken,
 ) {
     loop {
-        let read = reads.iter_mut().flat_map(|reads| reads.borrow_and_update().clone());
+        let parts: Vec<_> = reads.iter_mut().map(|reads| reads.borrow_and_update().clone()).collect();
+        let read = parts.iter().flat_map(|part| part.iter().cloned());
         let union: BTreeSet<Query> = read.chain(always.iter().cloned()).collect();
         wanted.send_if_modified(|before| replace(before, union));
         let changes = reads.iter_mut().map(|reads| Box::pin(reads.changed()));

@@ -142,7 +142,7 @@ async fn first_change(
     deadline: tokio::time::Instant,
 ) -> Option<Change> {
     loop {
-        answers.wanted.send_replace(pool_loop.reads());
+        answers.wanted.send_replace(BTreeSet::clone(&pool_loop.reads()));
         let catalogue = answers.catalogue.borrow_and_update().clone();
         let effects = pool_loop.handle(Instant::now(), Event::Catalogue(catalogue));
         let change = effects.into_iter().find_map(|effect| match effect {

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use haproxy_cfg::Sections;
 use weir_pools::Catalogue;
 use weir_pools::places::OutputKind;
 
 use crate::config::{Config, Environment, Haproxy, Template};
-use crate::pool_loop::{File, Hands, Memory, Output, PoolLoop, StateDir, pools_of};
+use crate::pool_loop::{File, Hands, Memory, Output, PoolLoop, StateDir, pools_in};
 
 /// One HAProxy with the templates that it loads.
 #[derive(Debug, Clone)]
@@ -65,7 +66,7 @@ impl Unit {
                 readable.then(|| std::fs::read_to_string(&template.destination).ok()).flatten()
             {
                 if output.kind == OutputKind::Haproxy {
-                    output.pools = pools_of(&text).into();
+                    output.pools = pools_in(&Sections::parse(&*text));
                 }
                 let text: Arc<str> = text.into();
                 output.in_force = Some(text);

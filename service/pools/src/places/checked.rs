@@ -15,130 +15,148 @@ use super::{Misfit, OutputKind, check_lines};
 /// A text, checked piece by piece. A clone costs nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
+    sections: Sections,
+    /// Where values were printed.
+    printed: Arc<[Range<usize>]>,
     pieces: Arc<[Piece]>,
 }
 
+/// What was seen in a piece.
 #[derive(Debug)]
 struct Piece {
-    /// Where it begins, in bytes.
-    start: usize,
-    /// How many line feeds of the template stand before it.
-    feeds_before: usize,
-    look: Arc<Look>,
-}
-
-/// What was seen in a piece, counted from where it begins.
-#[derive(Debug)]
-struct Look {
-    /// The section that it is; `None` where it is more than one, or where there are no sections.
-    section: Option<Arc<Document>>,
-    printed: Box<[Range<usize>]>,
-    misfits: Box<[Misfit]>,
-    /// Line feeds of the template.
-    feeds: usize,
-}
-
-/// A piece that is not checked yet.
-struct Cut<'a> {
-    section: Option<&'a Arc<Document>>,
+    /// Its sections.
+    parts: Range<usize>,
+    /// Where it stands, in bytes.
     range: Range<usize>,
-    printed: &'a [Range<usize>],
+    /// Which of the printed values are its own.
+    printed: Range<usize>,
+    /// Line feeds of the template: before it, and in it.
+    feeds_before: usize,
+    feeds: usize,
+    /// Counted from where it begins.
+    misfits: Arc<[Misfit]>,
 }
 
 impl Checked {
-    /// Checks a later text, as [`check`](super::check) does. `sections` are the text's own where it is a configuration of HAProxy,
-    /// else there are none.
+    /// Checks a later text, as [`check`](super::check) does. `sections` are the text's own where it is a configuration of
+    /// HAProxy, else there are none.
     #[must_use]
-    pub fn again(&self, text: &str, sections: &Sections, printed: &[Range<usize>], kind: OutputKind) -> Self {
-        let cuts = cut(text, sections, printed);
+    pub fn again(
+        &self,
+        text: &str,
+        sections: &Sections,
+        printed: Vec<Range<usize>>,
+        kind: OutputKind,
+    ) -> Self {
+        let mut pieces = cut(text.len(), sections, &printed);
         let (mut known, mut feeds_before) = (&*self.pieces, 0);
-        let mut pieces = Vec::with_capacity(cuts.len());
-        for cut in cuts {
-            let look = known_look(&mut known, &cut).unwrap_or_else(|| Arc::new(Look::at(text, &cut, kind)));
-            let feeds = look.feeds;
-            pieces.push(Piece { start: cut.range.start, feeds_before, look });
-            feeds_before += feeds;
+        for piece in &mut pieces {
+            piece.feeds_before = feeds_before;
+            if let Some(before) = self.known(&mut known, piece, sections, &printed) {
+                (piece.feeds, piece.misfits) = (before.feeds, before.misfits.clone());
+            } else {
+                piece.look(text, sections, &printed, kind);
+            }
+            feeds_before += piece.feeds;
         }
-        Self { pieces: pieces.into() }
+        Self { sections: sections.clone(), printed: printed.into(), pieces: pieces.into() }
+    }
+
+    /// The very same piece as it was seen before, with the same values in it. Those before it are passed over: sections keep
+    /// their order.
+    fn known<'a>(
+        &self,
+        known: &mut &'a [Piece],
+        piece: &Piece,
+        sections: &Sections,
+        printed: &[Range<usize>],
+    ) -> Option<&'a Piece> {
+        let section = piece.section(sections)?;
+        let same = |before: &Piece| {
+            before.section(&self.sections).is_some_and(|before| Arc::ptr_eq(before, section))
+        };
+        let at = known.iter().position(same)?;
+        let before = &known[at];
+        *known = &known[at + 1..];
+        let (now, then) = (&printed[piece.printed.clone()], &self.printed[before.printed.clone()]);
+        let (start, was) = (piece.range.start, before.range.start);
+        let same = |(now, then): (&Range<usize>, &Range<usize>)| {
+            now.start - start == then.start - was && now.end - start == then.end - was
+        };
+        (now.len() == then.len() && now.iter().zip(then).all(same)).then_some(before)
     }
 
     /// The values that do not fit their places, in order.
     pub fn misfits(&self) -> Vec<Misfit> {
         let found = |piece: &'_ Piece| {
-            let (start, feeds) = (piece.start, piece.feeds_before);
-            let misfits = piece.look.misfits.iter().cloned();
-            misfits
-                .map(|misfit| Misfit {
-                    span: shifted(&misfit.span, start),
-                    line: misfit.line + feeds,
-                    ..misfit
-                })
-                .collect::<Vec<_>>()
+            let (start, feeds) = (piece.range.start, piece.feeds_before);
+            let misfits = piece.misfits.iter().cloned();
+            let moved = |misfit: Misfit| Misfit {
+                span: misfit.span.start + start..misfit.span.end + start,
+                line: misfit.line + feeds,
+                ..misfit
+            };
+            misfits.map(moved).collect::<Vec<_>>()
         };
         self.pieces.iter().flat_map(found).collect()
     }
 
     /// Whether every value fits its place.
     pub fn fits(&self) -> bool {
-        self.pieces.iter().all(|piece| piece.look.misfits.is_empty())
+        self.pieces.iter().all(|piece| piece.misfits.is_empty())
     }
 
     /// Where values were printed, in order.
-    pub fn printed(&self) -> impl Iterator<Item = Range<usize>> {
-        self.pieces.iter().flat_map(|piece| piece.look.printed.iter().map(|span| shifted(span, piece.start)))
+    pub fn printed(&self) -> &[Range<usize>] {
+        &self.printed
     }
 }
 
-fn shifted(span: &Range<usize>, by: usize) -> Range<usize> {
-    span.start + by..span.end + by
-}
-
-/// The pieces of a text: its sections, those together between which a printed value ends the line.
-fn cut<'a>(text: &str, sections: &'a Sections, printed: &'a [Range<usize>]) -> Vec<Cut<'a>> {
+/// The pieces of a text, not looked at yet: its sections, those together between which a printed value ends the line.
+fn cut(length: usize, sections: &Sections, printed: &[Range<usize>]) -> Vec<Piece> {
     let parts = sections.parts();
-    let ends = parts.iter().skip(1).map(|part| part.start).chain([text.len()]);
-    let mut cuts = Vec::with_capacity(parts.len());
-    let (mut first, mut start, mut rest) = (0, 0, printed);
+    let ends = parts.iter().skip(1).map(|part| part.start).chain([length]);
+    let mut pieces: Vec<Piece> = Vec::with_capacity(parts.len());
+    let (mut first, mut start, mut from) = (0, 0, 0);
     for (index, end) in ends.enumerate() {
         let last = index + 1 >= parts.len();
-        let inside = rest.iter().take_while(|span| last || span.start < end).count();
-        let (here, after) = rest.split_at(inside);
-        if !last && here.last().is_some_and(|span| span.end >= end) {
+        let here = printed[from..].iter().take_while(|span| last || span.start < end).count();
+        if !last && printed[from..from + here].last().is_some_and(|span| span.end >= end) {
             continue;
         }
-        let section = parts.get(index).filter(|_| first == index).map(|part| &part.document);
-        cuts.push(Cut { section, range: start..end, printed: here });
-        (first, start, rest) = (index + 1, end, after);
+        pieces.push(Piece {
+            parts: first..index + 1,
+            range: start..end,
+            printed: from..from + here,
+            feeds_before: 0,
+            feeds: 0,
+            misfits: Arc::default(),
+        });
+        (first, start, from) = (index + 1, end, from + here);
     }
-    cuts
+    pieces
 }
 
-/// What was seen of the very same piece. Those before it are passed over: sections keep their order.
-fn known_look(known: &mut &[Piece], cut: &Cut<'_>) -> Option<Arc<Look>> {
-    let section = cut.section?;
-    let same = |piece: &Piece| piece.look.section.as_ref().is_some_and(|known| Arc::ptr_eq(known, section));
-    let at = known.iter().position(same)?;
-    let look = &known[at].look;
-    *known = &known[at + 1..];
-    let as_before = look.printed.len() == cut.printed.len()
-        && look.printed.iter().zip(cut.printed).all(|(known, span)| shifted(known, cut.range.start) == *span);
-    as_before.then(|| look.clone())
-}
+impl Piece {
+    /// The section that it is; `None` where it is more than one, or where there are no sections.
+    fn section<'a>(&self, sections: &'a Sections) -> Option<&'a Arc<Document>> {
+        let one = self.parts.len() == 1;
+        sections.parts().get(self.parts.start).filter(|_| one).map(|part| &part.document)
+    }
 
-impl Look {
-    fn at(text: &str, cut: &Cut<'_>, kind: OutputKind) -> Self {
-        let start = cut.range.start;
-        let text = text.get(cut.range.clone()).unwrap_or_default();
-        let printed: Box<[Range<usize>]> =
-            cut.printed.iter().map(|span| span.start - start..span.end - start).collect();
-        let misfits = match (kind, cut.section) {
-            (OutputKind::Haproxy, None) => check_lines(text, &lex(text), &printed, kind),
-            (_, section) => check_lines(text, section.map_or(&[], |section| section.lines()), &printed, kind),
-        };
+    fn look(&mut self, text: &str, sections: &Sections, printed: &[Range<usize>], kind: OutputKind) {
+        let start = self.range.start;
+        let text = text.get(self.range.clone()).unwrap_or_default();
+        let own = printed[self.printed.clone()].iter();
+        let printed: Vec<Range<usize>> = own.map(|span| span.start - start..span.end - start).collect();
         let feeds = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count();
         let values = printed.iter().map(|span| text.get(span.clone()).map_or(0, feeds));
-        let feeds = feeds(text) - values.sum::<usize>();
-        Self { section: cut.section.cloned(), printed, misfits: misfits.into(), feeds }
+        self.feeds = feeds(text) - values.sum::<usize>();
+        self.misfits = match (kind, self.section(sections)) {
+            (OutputKind::Haproxy, None) => check_lines(text, &lex(text), &printed, kind),
+            (_, section) => check_lines(text, section.map_or(&[], |section| section.lines()), &printed, kind),
+        }
+        .into();
     }
 }
 
@@ -204,12 +222,12 @@ mod tests {
             let (mut sections, mut checked) = (Sections::default(), Checked::default());
             // Each twice, so that all is there already the second time.
             for (text, printed) in texts.iter().flat_map(|one| [one, one]) {
-                sections = sections.parse_again(if kind == OutputKind::Haproxy { text } else { "" });
-                checked = checked.again(text, &sections, printed, kind);
+                sections = sections.parse_again(if kind == OutputKind::Haproxy { text.as_str() } else { "" });
+                checked = checked.again(text, &sections, printed.clone(), kind);
                 let expected = check(text, printed, kind);
                 prop_assert_eq!(checked.misfits(), expected.clone(), "{:?} {:?}", text, printed);
                 prop_assert_eq!(checked.fits(), expected.is_empty());
-                prop_assert_eq!(&checked.printed().collect::<Vec<_>>(), printed);
+                prop_assert_eq!(checked.printed(), printed.as_slice());
             }
         }
     }

@@ -108,8 +108,8 @@ impl Rig {
 
     /// The plan for everything, which is that for what changed.
     fn plan(&self) -> Plan {
-        let loaded = &[Sections::parse(&self.loaded)];
-        let wanted = &[loaded[0].parse_again(&self.wanted)];
+        let loaded = &[Sections::parse(&*self.loaded)];
+        let wanted = &[loaded[0].parse_again(&*self.wanted)];
         let (observed, memory) = (&self.world.observe(), &self.memory);
         let cause = &|address| self.causes.get(&address).copied().unwrap_or_default();
         let (can, options, now, wishes) = (CAN, &OPTIONS, self.now, &self.wishes());

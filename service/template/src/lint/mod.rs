@@ -16,6 +16,7 @@ use handlebars::template::{BlockParam, HelperTemplate, Parameter, TemplateElemen
 use weir_pools::Query;
 
 pub(crate) use self::place::Place;
+pub(crate) use self::scope::is_rule;
 use self::scope::{Block, LIST_LOCALS, MAP_LOCALS, Scope};
 pub(crate) use self::syntax::parse;
 use self::types::{NoField, Type};

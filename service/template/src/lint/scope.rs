@@ -114,7 +114,7 @@ fn named_segment(segment: &PathSeg) -> Option<&str> {
 }
 
 /// The grammar's rules are not public; their names are what they print as.
-fn is_rule(segment: &PathSeg, rule: &str) -> bool {
+pub(crate) fn is_rule(segment: &PathSeg, rule: &str) -> bool {
     match segment {
         PathSeg::Ruled(found) => format!("{found:?}") == rule,
         _ => false,

@@ -9,7 +9,7 @@ use crate::problem::Problem;
 /// Parses a source.
 pub(crate) fn parse(source: &str) -> Result<handlebars::Template, Vec<Problem>> {
     if let Some(at) = find_marker(source) {
-        let message = "U+FDD0 and U+FDD1 are not characters; a template cannot hold them".to_owned();
+        let message = "U+FDD0 to U+FDD2 are not characters; a template cannot hold them".to_owned();
         return Err(vec![problem(Place::new(source).position(at), message, None)]);
     }
     if let Some(at) = too_deep(source) {

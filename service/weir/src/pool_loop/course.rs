@@ -106,15 +106,15 @@ impl PoolLoop {
     }
 
     /// The configurations that are wanted, read.
-    fn sections(&mut self, wanted: &Wanted) -> Vec<(usize, Sections)> {
-        let mut sections = Vec::new();
-        for (index, outcome) in wanted.outcomes.iter().enumerate() {
-            let output = &mut self.outputs[index];
-            if let (Outcome::Text { text, .. }, OutputKind::Haproxy) = (outcome, output.kind) {
-                sections.push((index, output.sections(text)));
+    fn sections(&self, wanted: &Wanted) -> Vec<(usize, Sections)> {
+        let each = wanted.outcomes.iter().zip(&self.outputs).enumerate();
+        each.filter_map(|(index, (outcome, output))| match outcome {
+            Outcome::Text { sections, .. } if output.kind == OutputKind::Haproxy => {
+                Some((index, sections.clone()))
             }
-        }
-        sections
+            _ => None,
+        })
+        .collect()
     }
 
     /// Why files beside the configuration need a reload. Maps, lists and certificates that HAProxy has loaded do not: they are
@@ -199,7 +199,7 @@ impl PoolLoop {
     fn note_running(&mut self, wanted: &Wanted) {
         let mut is_news = false;
         for (output, outcome) in self.outputs.iter_mut().zip(&wanted.outcomes) {
-            if let (Outcome::Text { text, pools }, OutputKind::Haproxy) = (outcome, output.kind) {
+            if let (Outcome::Text { text, pools, .. }, OutputKind::Haproxy) = (outcome, output.kind) {
                 is_news |= output.running.as_ref() != Some(text);
                 output.running = Some(text.clone());
                 output.pools = pools.clone();

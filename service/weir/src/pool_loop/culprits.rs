@@ -20,7 +20,7 @@ pub(crate) struct Printout<'a> {
     pub(crate) text: &'a str,
     pub(crate) printed: &'a [Range<usize>],
     pub(crate) reads: &'a BTreeSet<Query>,
-    pub(crate) misfits: &'a [Misfit],
+    pub(crate) misfits: Vec<Misfit>,
 }
 
 /// The catalogue without those whose values were printed where they do not fit, and who they are.
@@ -31,7 +31,7 @@ pub(crate) fn without_culprits(
     let mut out: BTreeMap<&Query, BTreeSet<usize>> = BTreeMap::new();
     let mut culprits = BTreeSet::new();
     for printout in printouts {
-        for misfit in printout.misfits {
+        for misfit in &printout.misfits {
             let place = format!("{}:{}: {}", printout.destination.display(), misfit.line, misfit.place);
             let clue = Clue { value: &misfit.value, beside: beside(printout, misfit) };
             // Each misfit is traced in the whole catalogue: a culprit that another misfit gave away is still there.
@@ -324,7 +324,7 @@ mod tests {
             text: &text,
             printed: &printed,
             reads: &reads,
-            misfits: &misfits,
+            misfits,
         };
         let (cleaner, culprits) = without_culprits(&[printout], &catalogue);
         let left = cleaner.instances(&query).unwrap().len();
@@ -371,7 +371,7 @@ mod tests {
         let misfits = check(text, &printed, OutputKind::Haproxy);
         let reads = BTreeSet::from([web.clone(), api.clone()]);
         let destination = Path::new("/h.cfg");
-        let printout = Printout { destination, text, printed: &printed, reads: &reads, misfits: &misfits };
+        let printout = Printout { destination, text, printed: &printed, reads: &reads, misfits };
         let (cleaner, culprits) = without_culprits(&[printout], &catalogue);
         assert_eq!(culprits.iter().map(|left| left.instance.as_str()).collect::<Vec<_>>(), ["evil"]);
         assert_eq!(cleaner.instances(&web).unwrap().len(), 1);

@@ -60,7 +60,7 @@ struct Loaded {
 
 impl Loaded {
     fn read(file: ConfigFile) -> Self {
-        let sections = Sections::parse(&file.text);
+        let sections = Sections::parse(file.text.clone());
         Self { output: file.output, path: file.path, sections, modified: file.modified }
     }
 }

@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use haproxy_cfg::Sections;
 use tokio::sync::oneshot;
 use weir_pools::guard::{Guard, Pools};
 use weir_pools::intents::Intents;
@@ -55,7 +56,7 @@ pub(crate) use runner::{Handle, Inbox, spawn};
 #[cfg(test)]
 pub(crate) use seen_pools::SeenPools;
 pub(crate) use seen_pools::{SeenServer, SeenServers};
-pub(crate) use servers::{address_of, pools_of};
+pub(crate) use servers::{address_of, pools_in};
 use tell::{Answer, Tell};
 use wanted::Renderer;
 
@@ -223,7 +224,7 @@ pub(crate) struct PoolLoop {
     guard: Guard,
     catalogue: Arc<Catalogue>,
     last_good: Arc<Catalogue>,
-    reads: BTreeSet<Query>,
+    reads: Arc<BTreeSet<Query>>,
     left_out: BTreeSet<LeftOut>,
     /// Those that HAProxy refuses, and until when.
     banned: Vec<(Banned, Instant)>,
@@ -270,7 +271,7 @@ pub(crate) struct PoolLoop {
 struct InFlight {
     change: Option<Change>,
     tell: Option<Tell>,
-    pools: Vec<(usize, Arc<Pools>)>,
+    pools: Vec<(usize, (Arc<Pools>, Sections))>,
     /// Outputs whose source in this change is an edit.
     edits: BTreeSet<usize>,
     /// The catalogue that the change was rendered from.
@@ -331,7 +332,7 @@ impl PoolLoop {
             renderer: Renderer::default(),
             guard: memory.guard,
             catalogue: Arc::default(),
-            reads: BTreeSet::new(),
+            reads: Arc::default(),
             left_out: BTreeSet::new(),
             banned: Vec::new(),
             would_empty: BTreeSet::new(),
@@ -418,10 +419,15 @@ impl PoolLoop {
     }
 
     /// What Consul must be asked.
-    pub(crate) fn reads(&self) -> BTreeSet<Query> {
-        let named =
-            self.outputs.iter().filter_map(Output::source).flat_map(|source| source.template.queries());
-        named.chain(self.reads.iter().cloned()).collect()
+    pub(crate) fn reads(&self) -> Arc<BTreeSet<Query>> {
+        let mut reads = self.reads.clone();
+        for source in self.outputs.iter().filter_map(Output::source) {
+            let named = source.template.queries();
+            if !named.is_subset(&reads) {
+                Arc::make_mut(&mut reads).extend(named.iter().cloned());
+            }
+        }
+        reads
     }
 
     fn remember(&mut self) {

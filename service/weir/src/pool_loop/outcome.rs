@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use haproxy_cfg::Sections;
 use weir_pools::Catalogue;
 use weir_pools::guard::Pools;
 use weir_pools::places::OutputKind;
@@ -52,9 +53,10 @@ impl PoolLoop {
         self.write.reset();
         let files = change.files.iter().map(|(index, _)| self.destination(*index)).collect();
         for (index, text) in change.files {
-            let sections = self.outputs[index].sections(&text);
-            self.live.wrote(index, sections);
             self.outputs[index].in_force = Some(text);
+        }
+        for (index, (_, sections)) in &flight.pools {
+            self.live.wrote(*index, sections.clone());
         }
         if !change.reason.is_empty() {
             self.will_be_read(flight.pools, flight.offered.clone());
@@ -124,7 +126,7 @@ impl PoolLoop {
             self.outputs[index].running = Some(text.clone());
             self.outputs[index].in_force = Some(text);
         }
-        for (index, pools) in flight.pools {
+        for (index, (pools, _)) in flight.pools {
             self.outputs[index].pools = pools;
         }
         match &reload {
@@ -153,8 +155,8 @@ impl PoolLoop {
     }
 
     /// HAProxy does not run: what is written is what is in force.
-    fn will_be_read(&mut self, pools: Vec<(usize, Arc<Pools>)>, offered: Arc<Catalogue>) {
-        for (index, pools) in pools {
+    fn will_be_read(&mut self, pools: Vec<(usize, (Arc<Pools>, Sections))>, offered: Arc<Catalogue>) {
+        for (index, (pools, _)) in pools {
             self.outputs[index].pools = pools;
         }
         self.last_good = offered;

@@ -81,7 +81,7 @@ impl Output {
             Some((known, sections)) if Arc::ptr_eq(known, text) => sections.clone(),
             before => {
                 let before = before.as_ref().map(|(_, sections)| sections.clone()).unwrap_or_default();
-                let sections = before.parse_again(text);
+                let sections = before.parse_again(text.clone());
                 self.sections = Some((text.clone(), sections.clone()));
                 sections
             }

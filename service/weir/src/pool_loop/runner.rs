@@ -40,7 +40,7 @@ pub(crate) struct Handle {
     pub(crate) name: String,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) report: watch::Receiver<Report>,
-    pub(crate) reads: watch::Receiver<BTreeSet<Query>>,
+    pub(crate) reads: watch::Receiver<Arc<BTreeSet<Query>>>,
     pub(crate) task: JoinHandle<()>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn spawn(name: String, pool_loop: PoolLoop, hands: Hands, inbox: Inbo
     let Inbox { catalogue, cancel, journal, answers } = inbox;
     let (events, queue) = mpsc::channel(WAITING);
     let (report_sender, report) = watch::channel(pool_loop.report());
-    let (reads_sender, reads) = watch::channel(BTreeSet::new());
+    let (reads_sender, reads) = watch::channel(Arc::default());
     let (catalogues, newest) = watch::channel(None);
     let hands = Arc::new(hands);
     let runner = Runner {
@@ -76,7 +76,7 @@ struct Runner {
     journal: Journal,
     outcomes: mpsc::Sender<Event>,
     report: watch::Sender<Report>,
-    reads: watch::Sender<BTreeSet<Query>>,
+    reads: watch::Sender<Arc<BTreeSet<Query>>>,
     catalogues: watch::Sender<Option<Arc<Catalogue>>>,
 }
 

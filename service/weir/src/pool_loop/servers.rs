@@ -1,25 +1,61 @@
 //! Which servers stand in which backend of a rendered configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use haproxy_cfg::{Document, Server};
+use haproxy_cfg::{Part, Sections, Server};
 use weir_pools::guard::Pools;
 
 /// The backends of a configuration with the `ADDRESS:PORT` of their servers, as [`weir_pools::Instance::server`]
 /// writes it. A backend without servers is there, and empty.
-pub(crate) fn pools_of(text: &str) -> Pools {
-    pools_in(&Document::parse(text))
+pub(crate) fn pools_in(sections: &Sections) -> Arc<Pools> {
+    pools_again(&Sections::default(), &Arc::default(), sections)
 }
 
-/// The same of a configuration that is parsed already.
-pub(crate) fn pools_in(document: &Document) -> Pools {
-    let mut pools = Pools::new();
-    for pool in document.pools() {
-        let servers: BTreeSet<String> = pool.servers.iter().map(address_of).collect();
-        Arc::make_mut(pools.entry(pool.name.into()).or_default()).extend(servers);
+/// The same of a later text: `pools` are those in `before`. What did not change is the same in memory.
+pub(crate) fn pools_again(before: &Sections, pools: &Arc<Pools>, sections: &Sections) -> Arc<Pools> {
+    let names = changed_pools(before, sections);
+    let mut found: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for part in sections.parts().iter().filter(|part| pool(part).is_some_and(|name| names.contains(name))) {
+        for pool in part.document.pools() {
+            found.entry(pool.name).or_default().extend(pool.servers.iter().map(address_of));
+        }
+    }
+    let same = |name: &str| match (pools.get(name), found.get(name)) {
+        (Some(before), Some(now)) => **before == *now,
+        (before, now) => before.is_none() && now.is_none(),
+    };
+    let news: Vec<&str> = names.into_iter().filter(|name| !same(name)).collect();
+    let mut pools = pools.clone();
+    for name in news {
+        let pools = Arc::make_mut(&mut pools);
+        match found.remove(name) {
+            Some(servers) => drop(pools.insert(name.into(), servers.into())),
+            None => drop(pools.remove(name)),
+        }
     }
     pools
+}
+
+/// The names of the pools in those sections that are not the same in both texts.
+fn changed_pools<'a>(before: &'a Sections, now: &'a Sections) -> BTreeSet<&'a str> {
+    let (before, now) = (before.parts(), now.parts());
+    let same = |(a, b): &(&Part, &Part)| Arc::ptr_eq(&a.document, &b.document);
+    if before.len() == now.len() {
+        let changed = before.iter().zip(now).filter(|both| !same(both));
+        return changed.flat_map(|(a, b)| [pool(a), pool(b)]).flatten().collect();
+    }
+    let first = before.iter().zip(now).take_while(same).count();
+    let (before, now) = (&before[first..], &now[first..]);
+    let last = before.iter().rev().zip(now.iter().rev()).take_while(same).count();
+    let middle = before[..before.len() - last].iter().chain(&now[..now.len() - last]);
+    middle.filter_map(pool).collect()
+}
+
+/// The name of the pool that the part is.
+fn pool(part: &Part) -> Option<&str> {
+    let section = part.section().filter(|section| section.is_pool())?;
+    Some(section.name.as_deref().unwrap_or_default())
 }
 
 /// The `ADDRESS:PORT` of a server, or what is written where it has none.
@@ -37,9 +73,15 @@ pub(crate) fn has_peers(text: &str) -> bool {
 
 /// What differs between two sets of pools, in words: `web +10.0.0.1:80 -10.0.0.2:80`. Empty where nothing does.
 pub(crate) fn difference(before: &Pools, after: &Pools) -> String {
-    let names: BTreeSet<&Arc<str>> = before.keys().chain(after.keys()).collect();
+    let differs = |one: &Pools, other: &Pools| -> Vec<Arc<str>> {
+        let differs =
+            |(name, servers): &(&Arc<str>, &Arc<BTreeSet<String>>)| other.get(*name) != Some(*servers);
+        one.iter().filter(differs).map(|(name, _)| name.clone()).collect()
+    };
+    let names: BTreeSet<Arc<str>> =
+        differs(before, after).into_iter().chain(differs(after, before)).collect();
     let none = Arc::default();
-    let words = names.into_iter().filter_map(|name| {
+    let words = names.iter().filter_map(|name| {
         let (old, new) = (before.get(name).unwrap_or(&none), after.get(name).unwrap_or(&none));
         if Arc::ptr_eq(old, new) {
             return None;
@@ -63,7 +105,13 @@ fn shortened(changes: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn pools_of(text: &str) -> Pools {
+        Pools::clone(&pools_in(&Sections::parse(text)))
+    }
 
     #[test]
     fn backends_and_listens_are_pools_and_empty_ones_are_there() {
@@ -79,10 +127,51 @@ mod tests {
 
     #[test]
     fn a_difference_names_what_came_and_went() {
-        let pools = |text: &str| pools_of(text);
-        let before = pools("backend web\n server a 10.0.0.1:80\n server b 10.0.0.2:80\nbackend x\n");
-        let after = pools("backend web\n server a 10.0.0.1:80\n server c 10.0.0.3:80\nbackend x\n");
+        let before = pools_of("backend web\n server a 10.0.0.1:80\n server b 10.0.0.2:80\nbackend x\n");
+        let after = pools_of("backend web\n server a 10.0.0.1:80\n server c 10.0.0.3:80\nbackend x\n");
         assert_eq!(difference(&before, &after), "web +10.0.0.3:80 -10.0.0.2:80");
         assert_eq!(difference(&after, &after), "");
+        assert_eq!(difference(&after, &Pools::new()), "web -10.0.0.1:80 -10.0.0.3:80");
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let section = prop::sample::select(vec![
+            "backend a\n",
+            "backend b # x\n",
+            "listen a\n",
+            "backend\n",
+            "frontend a\n",
+            "global\n",
+        ]);
+        let servers = prop::collection::vec(1..4_u8, 0..3);
+        let section = (section, servers).prop_map(|(header, servers)| {
+            let server = |n: &u8| format!("  server s{n} 10.0.0.{n}:80\n");
+            header.to_owned() + &servers.iter().map(server).collect::<String>()
+        });
+        prop::collection::vec(section, 0..6).prop_map(|sections| sections.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn pools_of_a_later_text_are_those_of_a_first_one(texts in prop::collection::vec(text(), 1..5)) {
+            let (mut sections, mut pools) = (Sections::default(), Arc::<Pools>::default());
+            for text in texts {
+                let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+                for pool in haproxy_cfg::Document::parse(text.as_str()).pools() {
+                    expected.entry(pool.name.to_owned()).or_default().extend(pool.servers.iter().map(address_of));
+                }
+                let now = sections.parse_again(&*text);
+                let again = pools_again(&sections, &pools, &now);
+                let found: BTreeMap<String, BTreeSet<String>> =
+                    again.iter().map(|(name, servers)| (name.to_string(), BTreeSet::clone(servers))).collect();
+                prop_assert_eq!(found, expected);
+                for (name, servers) in again.iter() {
+                    let before = pools.get(name).filter(|before| *before == servers);
+                    prop_assert!(before.is_none_or(|before| Arc::ptr_eq(before, servers)), "shared: {}", name);
+                }
+                prop_assert_eq!(Arc::ptr_eq(&again, &pools), again == pools);
+                (sections, pools) = (now, again);
+            }
+        }
     }
 }

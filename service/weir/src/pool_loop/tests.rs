@@ -22,6 +22,10 @@ const REFUSED: &str = "backend web\n  BROKEN\n{{#each (service \"web\")}}\n  ser
 /// Does not parse.
 const UNUSABLE: &str = "backend web\n{{#each (service \"web\")}}{{Adress}}{{/each}}\n";
 
+fn pools_of(text: &str) -> Arc<Pools> {
+    pools_in(&Sections::parse(text))
+}
+
 fn web() -> Query {
     Query::Service { name: "web".into(), datacenter: None }
 }
@@ -175,10 +179,10 @@ impl World {
         let before = self.file.as_deref().map(pools_of).unwrap_or_default();
         let after = pools_of(text);
         let confirmed = &self.pool_loop.confirmed;
-        for (backend, servers) in before {
-            let now = after.get(&backend).map_or(0, |servers| servers.len());
+        for (backend, servers) in before.iter() {
+            let now = after.get(backend).map_or(0, |servers| servers.len());
             assert!(
-                servers.is_empty() || now > 0 || confirmed.contains(&*backend),
+                servers.is_empty() || now > 0 || confirmed.contains(&**backend),
                 "{backend} emptied by {text:?}"
             );
         }
@@ -271,7 +275,7 @@ impl World {
 
 fn fresh(memory: Memory, last_good: Catalogue, file: Option<Arc<str>>) -> PoolLoop {
     let mut output = Output::new(template(), OutputKind::Haproxy);
-    output.pools = file.as_deref().map(pools_of).unwrap_or_default().into();
+    output.pools = file.as_deref().map(pools_of).unwrap_or_default();
     output.in_force = file;
     PoolLoop::new(String::new(), Some(haproxy()), vec![output], Arc::default(), memory, Arc::new(last_good))
 }

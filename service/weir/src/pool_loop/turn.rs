@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use haproxy_cfg::Sections;
 use weir_pools::Catalogue;
 use weir_pools::guard::Pools;
 use weir_pools::places::OutputKind;
@@ -66,7 +67,7 @@ impl PoolLoop {
             }
         }
         let mut wanted = self.want(now);
-        wanted.reads.extend(first.reads);
+        Arc::make_mut(&mut wanted.reads).extend(first.reads.iter().cloned());
         wanted
     }
 
@@ -299,9 +300,9 @@ fn names(backends: &BTreeSet<String>) -> String {
     backends.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) fn pools(outcome: Outcome) -> Option<Arc<Pools>> {
+pub(super) fn pools(outcome: Outcome) -> Option<(Arc<Pools>, Sections)> {
     match outcome {
-        Outcome::Text { pools, .. } => Some(pools),
+        Outcome::Text { pools, sections, .. } => Some((pools, sections)),
         Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => None,
     }
 }

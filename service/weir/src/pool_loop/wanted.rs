@@ -4,17 +4,16 @@
 //! Pure but for a cache of renders; the guard's memory changes with what it holds and lets go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
-use haproxy_cfg::Document;
+use haproxy_cfg::Sections;
 use weir_pools::guard::{self, Guard, Pools, Shift, Step};
-use weir_pools::places::{self, Misfit, OutputKind};
+use weir_pools::places::{Checked, OutputKind};
 use weir_pools::{Answer, Catalogue, Query};
 use weir_template::Template;
 
 use super::culprits::{Banned, Printout, on_line, without_culprits};
-use super::servers::pools_in;
+use super::servers::pools_again;
 use crate::config::Environment;
 use crate::status::LeftOut;
 
@@ -54,7 +53,7 @@ pub(crate) struct Inputs<'a> {
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) outcomes: Vec<Outcome>,
-    pub(crate) reads: BTreeSet<Query>,
+    pub(crate) reads: Arc<BTreeSet<Query>>,
     /// The catalogue that the texts were rendered from: what Consul says, less what is left out, plus what is kept.
     pub(crate) effective: Arc<Catalogue>,
     pub(crate) left_out: BTreeSet<LeftOut>,
@@ -71,6 +70,8 @@ pub(crate) struct Wanted {
 pub(crate) enum Outcome {
     Text {
         text: Arc<str>,
+        /// The text in its sections; what did not change since the last turn is the same in memory.
+        sections: Sections,
         pools: Arc<Pools>,
     },
     /// It reads what is not known yet.
@@ -82,24 +83,33 @@ pub(crate) enum Outcome {
 }
 
 /// One render, checked.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Page {
     text: Arc<str>,
+    sections: Sections,
+    checked: Checked,
     pools: Arc<Pools>,
-    reads: BTreeSet<Query>,
-    waiting: BTreeSet<Query>,
-    printed: Vec<Range<usize>>,
-    misfits: Vec<Misfit>,
+    reads: Arc<BTreeSet<Query>>,
+    waiting: Arc<BTreeSet<Query>>,
     /// Keys that are gone and whose last values were used.
     keys: Vec<(Query, Answer)>,
 }
 
 type Rendered = Result<Arc<Page>, String>;
 
-/// Renders, and remembers the last renders: a template is rendered again only when something that it read differs.
+/// Renders, and remembers the last renders: a template is rendered again only when something that it read differs, and of
+/// its text only what differs is read and checked again.
 #[derive(Debug, Default)]
 pub(crate) struct Renderer {
     remembered: BTreeMap<std::path::PathBuf, Vec<Memo>>,
+    united: United,
+}
+
+/// What all outputs read, and of what it was made.
+#[derive(Debug, Default)]
+struct United {
+    parts: Vec<Arc<BTreeSet<Query>>>,
+    all: Arc<BTreeSet<Query>>,
 }
 
 #[derive(Debug)]
@@ -120,8 +130,7 @@ impl Renderer {
     ) -> Vec<Banned> {
         let memos = self.remembered.get(destination).map(Vec::as_slice).unwrap_or_default();
         let Some(memo) = memos.iter().find(|memo| *memo.page.text == *text) else { return Vec::new() };
-        let Page { printed, reads, misfits, .. } = &*memo.page;
-        let printout = Printout { destination, text, printed, reads, misfits };
+        let printout = printout(destination, &memo.page);
         lines.iter().flat_map(|line| on_line(&printout, *line, &memo.catalogue, reason)).collect()
     }
 
@@ -133,8 +142,7 @@ impl Renderer {
         let mut pages = self.render_all(inputs, &effective);
         let mut emptied = self.emptied(inputs, &pages);
         if !emptied.is_empty() {
-            let in_force = union(inputs.choices.iter().map(|choice| choice.in_force));
-            let verdict = guard.hold(&emptied, &[&in_force], inputs.last_good, &clean);
+            let verdict = guard.hold(&emptied, &in_force(inputs), inputs.last_good, &clean);
             held.extend(verdict.held);
             let base = if verdict.untraceable.is_empty() {
                 clean
@@ -146,8 +154,7 @@ impl Renderer {
             emptied = &self.emptied(inputs, &pages) - &verdict.taken;
         }
         let effective = with_keys(effective, &pages);
-        let reads =
-            pages.iter().flatten().flat_map(Rendered::as_ref).flat_map(|page| page.reads.clone()).collect();
+        let reads = self.united.again(pages.iter().flatten().flatten().map(|page| &page.reads));
         let outcomes = pages.into_iter().map(outcome).collect();
         Wanted { outcomes, reads, effective, left_out, held, released, untraceable: emptied }
     }
@@ -158,7 +165,10 @@ impl Renderer {
         let mut left_out = BTreeSet::new();
         for _ in 0..ROUNDS {
             let pages = self.render_all(inputs, &catalogue);
-            let printouts = printouts(inputs, &pages);
+            let printouts = misfitting(inputs, &pages);
+            if printouts.is_empty() {
+                break;
+            }
             let (cleaner, culprits) = without_culprits(&printouts, &catalogue);
             if culprits.is_empty() {
                 break;
@@ -214,28 +224,29 @@ impl Renderer {
         // Only what is rendered shows who is back: an output that still waits says nothing.
         let pages = self.render_all(inputs, clean);
         let usable = pages.iter().flatten().filter_map(|page| page.as_ref().ok());
-        let pools = union(usable.filter(|page| page.waiting.is_empty()).map(|page| &page.pools));
-        guard.replace(&[&pools], clean)
+        let pools: Vec<&Pools> =
+            usable.filter(|page| page.waiting.is_empty()).map(|page| &*page.pools).collect();
+        guard.replace(&pools, clean)
     }
 
     /// The pools that would become empty by an answer. A pool that is empty with the last good answers too was emptied
     /// by an edit of its template: that is meant.
     fn emptied(&mut self, inputs: &Inputs<'_>, pages: &[Option<Rendered>]) -> BTreeSet<String> {
-        let in_force = union(inputs.choices.iter().map(|choice| choice.in_force));
-        let mut emptied = guard::emptied(&[&in_force], &[&wanted_pools(inputs, pages)], inputs.may_be_empty);
-        let wanted = wanted_pools(inputs, pages);
+        let (in_force, wanted) = (in_force(inputs), wanted_pools(inputs, pages));
+        let mut emptied = guard::emptied(&in_force, &wanted, inputs.may_be_empty);
+        if emptied.is_empty() || !inputs.choices.iter().any(|choice| choice.edited) {
+            return emptied;
+        }
         // An edit that leaves no server at all is a template that was cut off while it was copied.
-        let some_left = wanted.values().any(|servers| !servers.is_empty());
-        if !emptied.is_empty() && some_left && inputs.choices.iter().any(|choice| choice.edited) {
+        if wanted.iter().any(|pools| pools.values().any(|servers| !servers.is_empty())) {
             let before = self.render_all(inputs, inputs.last_good);
             let complete =
                 before.iter().flatten().all(|page| page.as_ref().is_ok_and(|page| page.waiting.is_empty()));
-            let meant = guard::emptied(&[&in_force], &[&wanted_pools(inputs, &before)], inputs.may_be_empty);
+            let meant = guard::emptied(&in_force, &wanted_pools(inputs, &before), inputs.may_be_empty);
             // Where the last good answers do not cover what the edit reads, a backend that it no longer names is
             // taken as meant, one that it leaves without servers is not.
-            emptied.retain(|backend| {
-                if complete { !meant.contains(backend) } else { wanted.contains_key(backend.as_str()) }
-            });
+            let named = |backend: &String| wanted.iter().any(|pools| pools.contains_key(backend.as_str()));
+            emptied.retain(|backend| if complete { !meant.contains(backend) } else { named(backend) });
         }
         emptied
     }
@@ -258,14 +269,16 @@ impl Renderer {
         if let Some(page) = self.remembered(choice.destination, template, catalogue) {
             return Ok(page);
         }
-        let mut page = page(template, catalogue, choice.kind, inputs.environment)?;
+        let known = self.remembered.get(choice.destination).and_then(|memos| memos.first());
+        let known = known.map(|memo| &*memo.page);
+        let mut page = page(template, catalogue, choice.kind, inputs.environment, known)?;
         let keys = deleted_keys(&page.waiting, catalogue, inputs.last_good);
         if !keys.is_empty() {
             let mut with_keys = Catalogue::clone(catalogue);
             for (query, answer) in &keys {
                 with_keys.insert(query.clone(), answer.clone());
             }
-            page = self::page(template, &with_keys, choice.kind, inputs.environment)?;
+            page = self::page(template, &with_keys, choice.kind, inputs.environment, known)?;
             page.keys = keys;
         }
         let page = Arc::new(page);
@@ -293,20 +306,38 @@ impl Renderer {
     }
 }
 
+impl United {
+    fn again<'a>(&mut self, parts: impl Iterator<Item = &'a Arc<BTreeSet<Query>>>) -> Arc<BTreeSet<Query>> {
+        let parts: Vec<Arc<BTreeSet<Query>>> = parts.cloned().collect();
+        if self.parts != parts {
+            self.all = match parts.as_slice() {
+                [one] => one.clone(),
+                parts => Arc::new(parts.iter().flat_map(|part| part.iter().cloned()).collect()),
+            };
+            self.parts = parts;
+        }
+        self.all.clone()
+    }
+}
+
+/// One render, of which what is as in the `known` one costs next to nothing.
 fn page(
     template: &Template,
     catalogue: &Catalogue,
     kind: OutputKind,
     environment: &Environment,
+    known: Option<&Page>,
 ) -> Result<Page, String> {
     let rendered = template.render(catalogue, environment).map_err(|error| error.to_string())?;
-    let read = if kind == OutputKind::Haproxy { rendered.text.as_str() } else { "" };
-    let document = Document::parse(read);
-    let misfits = places::check_lines(&rendered.text, document.lines(), &rendered.printed, kind);
-    let pools = Arc::new(pools_in(&document));
-    let text = rendered.text.into();
-    let (reads, waiting, printed) = (rendered.reads, rendered.waiting, rendered.printed);
-    Ok(Page { text, pools, reads, waiting, printed, misfits, keys: Vec::new() })
+    let nothing = (Sections::default(), Checked::default(), Arc::default());
+    let (sections, checked, pools) = known
+        .map_or((&nothing.0, &nothing.1, &nothing.2), |page| (&page.sections, &page.checked, &page.pools));
+    let text = rendered.text;
+    let now = sections.parse_again(if kind == OutputKind::Haproxy { text.clone() } else { "".into() });
+    let checked = checked.again(&text, &now, rendered.printed, kind);
+    let pools = pools_again(sections, pools, &now);
+    let (reads, waiting) = (rendered.reads, rendered.waiting);
+    Ok(Page { text, sections: now, checked, pools, reads, waiting, keys: Vec::new() })
 }
 
 /// A key that was there and is gone keeps its value (as with Consul Template): a template waits for a key that
@@ -342,43 +373,45 @@ fn effective(guard: &Guard, clean: &Arc<Catalogue>) -> Arc<Catalogue> {
     if guard.is_idle() { clean.clone() } else { Arc::new(guard.effective(clean)) }
 }
 
+/// The pools in force, output by output.
+fn in_force<'a>(inputs: &Inputs<'a>) -> Vec<&'a Pools> {
+    inputs.choices.iter().map(|choice| &**choice.in_force).collect()
+}
+
 /// The pools that the pages give; an output without a usable page keeps those in force.
-fn wanted_pools(inputs: &Inputs<'_>, pages: &[Option<Rendered>]) -> Arc<Pools> {
-    union(inputs.choices.iter().zip(pages).map(|(choice, page)| match page {
-        Some(Ok(page)) if page.waiting.is_empty() => &page.pools,
-        _ => choice.in_force,
-    }))
-}
-
-fn union<'a>(parts: impl Iterator<Item = &'a Arc<Pools>>) -> Arc<Pools> {
-    let parts: Vec<&Arc<Pools>> = parts.filter(|pools| !pools.is_empty()).collect();
-    if let [one] = parts.as_slice() {
-        return (*one).clone();
-    }
-    let mut union = Pools::new();
-    for (backend, servers) in parts.into_iter().flat_map(|pools| pools.iter()) {
-        Arc::make_mut(union.entry(backend.clone()).or_default()).extend(servers.iter().cloned());
-    }
-    Arc::new(union)
-}
-
-fn printouts<'a>(inputs: &'a Inputs<'_>, pages: &'a [Option<Rendered>]) -> Vec<Printout<'a>> {
+fn wanted_pools<'a>(inputs: &Inputs<'a>, pages: &'a [Option<Rendered>]) -> Vec<&'a Pools> {
     let both = inputs.choices.iter().zip(pages);
-    both.filter_map(|(choice, page)| {
-        let page = page.as_ref()?.as_ref().ok()?;
-        let (text, printed, reads, misfits) = (&page.text, &page.printed, &page.reads, &page.misfits);
-        Some(Printout { destination: choice.destination, text, printed, reads, misfits })
+    both.map(|(choice, page)| match page {
+        Some(Ok(page)) if page.waiting.is_empty() => &*page.pools,
+        _ => &**choice.in_force,
     })
     .collect()
+}
+
+/// The renders in which something does not fit its place.
+fn misfitting<'a>(inputs: &'a Inputs<'_>, pages: &'a [Option<Rendered>]) -> Vec<Printout<'a>> {
+    let both = inputs.choices.iter().zip(pages);
+    let usable = both.filter_map(|(choice, page)| Some((choice.destination, page.as_ref()?.as_ref().ok()?)));
+    let misfitting = usable.filter(|(_, page)| !page.checked.fits());
+    misfitting.map(|(destination, page)| printout(destination, page)).collect()
+}
+
+fn printout<'a>(destination: &'a std::path::Path, page: &'a Page) -> Printout<'a> {
+    let (printed, misfits) = (page.checked.printed(), page.checked.misfits());
+    Printout { destination, text: &page.text, printed, reads: &page.reads, misfits }
 }
 
 fn outcome(page: Option<Rendered>) -> Outcome {
     match page {
         None => Outcome::NoSource,
         Some(Err(error)) => Outcome::Failed(error),
-        Some(Ok(page)) if !page.waiting.is_empty() => Outcome::Waiting(page.waiting.clone()),
-        Some(Ok(page)) => match page.misfits.first() {
-            None => Outcome::Text { text: page.text.clone(), pools: page.pools.clone() },
+        Some(Ok(page)) if !page.waiting.is_empty() => Outcome::Waiting(BTreeSet::clone(&page.waiting)),
+        Some(Ok(page)) => match page.checked.misfits().first() {
+            None => Outcome::Text {
+                text: page.text.clone(),
+                sections: page.sections.clone(),
+                pools: page.pools.clone(),
+            },
             Some(misfit) => Outcome::Failed(format!(
                 "line {} of the output: {}: {:?}: {}. If the value is meant, print it with {{{{raw …}}}}",
                 misfit.line, misfit.place, misfit.value, misfit.reason
