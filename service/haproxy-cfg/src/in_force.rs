@@ -50,6 +50,8 @@ pub struct Holding<'d> {
     pub settings: Vec<Setting<'d>>,
     /// Whether all lines that hold are among the settings.
     pub is_complete: bool,
+    /// How many of the settings are those of `defaults`.
+    inherited: usize,
     hole: Option<char>,
 }
 
@@ -128,6 +130,11 @@ impl<'d> InForce<'d> {
 }
 
 impl<'d> Holding<'d> {
+    /// The lines that stand in the section itself.
+    pub fn own(&self) -> &[Setting<'d>] {
+        &self.settings[self.inherited..]
+    }
+
     /// What the last line with this keyword says.
     pub fn known(&self, keyword: &str) -> Known<'d> {
         let lines = self.settings.iter().filter(|setting| setting.line.keyword() == Some(keyword));

@@ -135,6 +135,7 @@ impl<'d> Reader<'d> {
             defaults: None,
             settings: Vec::new(),
             is_complete: true,
+            inherited: 0,
             hole: source.hole,
         };
         match self.starts_from(section) {
@@ -144,6 +145,7 @@ impl<'d> Reader<'d> {
                 let defaults = &self.sections[at];
                 holding.defaults = Some(at);
                 holding.settings.clone_from(&defaults.settings);
+                holding.inherited = holding.settings.len();
                 holding.is_complete = defaults.is_complete;
             }
             Start::From(_) | Start::Unknown => holding.is_complete = false,

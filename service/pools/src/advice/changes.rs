@@ -18,7 +18,7 @@ pub(super) fn advise(all: &InForce<'_>, setup: &Setup<'_>) -> Vec<Advice> {
 
 fn of_pool(pool: &Holding<'_>, setup: &Setup<'_>) -> Vec<Advice> {
     let printed = |setting: &&Setting<'_>| setting.line.keyword() == Some("server") && setting.is_open;
-    let servers: Vec<&Setting<'_>> = pool.settings.iter().filter(printed).collect();
+    let servers: Vec<&Setting<'_>> = pool.own().iter().filter(printed).collect();
     let mut advice = Vec::new();
     if let (false, Some(algorithm)) = (servers.is_empty(), algorithm(pool)) {
         advice.extend(fixed(pool, &algorithm));
@@ -74,10 +74,10 @@ fn fixed(pool: &Holding<'_>, algorithm: &Algorithm<'_>) -> Option<Advice> {
         _ if algorithm.hashes() && !algorithm.is_consistent => "write `hash-type consistent` beside it",
         _ => return None,
     };
-    if pool.settings.iter().any(|setting| setting.line.keyword() == Some("server-template")) {
+    if pool.own().iter().any(|setting| setting.line.keyword() == Some("server-template")) {
         return None;
     }
-    let own = algorithm.setting.filter(|own| own.file == pool.file && own.line.number > pool.header.number);
+    let own = algorithm.setting.filter(|setting| pool.own().contains(setting));
     let line = own.map_or(pool.header.number, |own| own.line.number);
     let text = format!(
         "`balance {}` as it stands takes no servers while HAProxy runs, so that every instance that comes or goes needs a \

@@ -119,23 +119,19 @@ fn starts_from(all: &InForce<'_>, proxy: &Holding<'_>, place: usize) -> bool {
 
 /// Whether servers are checked, and another one could take over.
 fn has_checked_servers(proxy: &Holding<'_>) -> bool {
-    let mut by_default = Given::Absent;
-    let (mut count, mut is_checked) = (0, false);
-    for setting in &proxy.settings {
-        match setting.line.keyword() {
-            Some("default-server") if setting.is_certain => {
-                by_default = given(setting, 1, "check").or(by_default);
-            }
-            Some("default-server") => by_default = Given::Unknown,
-            Some("server") if proxy.section.is_pool() && (setting.is_certain || setting.is_open) => {
-                // What a template prints may be any number of servers.
-                count += if setting.is_open { 2 } else { 1 };
-                is_checked |= given(setting, 3, "check").or(by_default) == Given::On;
-            }
-            _ => {}
-        }
-    }
-    is_checked && count > 1 && proxy.known("mode") != Known::Unknown
+    let defaults = proxy.settings.iter().filter(|setting| setting.line.keyword() == Some("default-server"));
+    let by_default = defaults.fold(Given::Absent, |before, setting| {
+        if setting.is_certain { given(setting, 1, "check").or(before) } else { Given::Unknown }
+    });
+    let is_server = |setting: &&Setting<'_>| {
+        setting.line.keyword() == Some("server") && (setting.is_certain || setting.is_open)
+    };
+    let servers: Vec<&Setting<'_>> = proxy.own().iter().filter(is_server).collect();
+    // What a template prints may be any number of servers.
+    let are_several = servers.len() > 1 || servers.iter().any(|server| server.is_open);
+    let is_checked = |server: &&Setting<'_>| given(server, 3, "check").or(by_default) == Given::On;
+    let is_mode_known = proxy.known("mode") != Known::Unknown;
+    proxy.section.is_pool() && is_mode_known && are_several && servers.iter().any(is_checked)
 }
 
 /// Whether HAProxy reads at start which servers were down.

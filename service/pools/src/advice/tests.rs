@@ -238,6 +238,13 @@ fn without_a_master_the_listeners_are_handed_over_by_a_socket() {
 }
 
 #[test]
+fn servers_that_stand_where_haproxy_takes_none_are_none() {
+    let start =
+        template("global\n hard-stop-after 1m\ndefaults\n balance source\n server ? ?:? check cookie ?\n");
+    assert_eq!(of(&[start, file("backend a\n")]), NOTHING);
+}
+
+#[test]
 fn sections_in_a_loop_are_judged_by_themselves() {
     let text = template(
         "global\n hard-stop-after 1m\n@backend ?\n@ balance static-rr\n@ server ? ?:?\ndefaults\n mode http\n@frontend f-?\n",
