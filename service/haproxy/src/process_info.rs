@@ -2,7 +2,6 @@
 //!
 //! In: the reply and the time it came. Out: a [`ProcessInfo`]. Fails where no `Pid` or `Version` is in it.
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use weir_scaling::Process;
@@ -43,10 +42,10 @@ pub(crate) enum InfoProblem {
 impl ProcessInfo {
     /// Reads the reply that came at `now`.
     pub(crate) fn parse(reply: &str, now: SystemTime) -> Result<Self, InfoProblem> {
-        let fields: HashMap<&str, &str> = reply.lines().filter_map(|line| line.split_once(": ")).collect();
-        let number = |name: &str| fields.get(name).and_then(|value| value.trim().parse::<u64>().ok());
+        let field = |name: &str| reply.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let number = |name: &str| field(name).and_then(|value| value.trim().parse::<u64>().ok());
         let pid = number("Pid").and_then(|pid| pid.try_into().ok()).ok_or(InfoProblem::Field("Pid"))?;
-        let version = fields.get("Version").and_then(|text| Version::parse(text));
+        let version = field("Version").and_then(Version::parse);
         let uptime = Duration::from_secs(number("Uptime_sec").unwrap_or(0));
         Ok(Self {
             pid,
@@ -58,7 +57,7 @@ impl ProcessInfo {
             maxconn: number("Maxconn").unwrap_or(0),
             connections: number("CurrConns").unwrap_or(0),
             idle_percent: number("Idle_pct"),
-            node: fields.get("node").map(|&node| node.to_owned()).filter(|node| !node.is_empty()),
+            node: field("node").map(str::to_owned).filter(|node| !node.is_empty()),
         })
     }
 

@@ -125,10 +125,30 @@ impl AdminState {
 
 /// Reads the reply; `None` when it is another kind of answer.
 pub(crate) fn servers_state(reply: &str) -> Option<Vec<ObservedServer>> {
-    let table = Table::blank_separated(reply)?;
-    let needed = ["be_name", "srv_name", "srv_addr", "srv_port", "srv_op_state", "srv_admin_state"];
-    table.has(&needed).then(|| table.rows().map(|row| server(&row)).collect())
+    let table = Table::blank_separated(reply, &COLUMNS)?;
+    let mut servers = Vec::new();
+    table.each(|row| servers.push(server(row)));
+    table.has(&COLUMNS[..NEEDED]).then_some(servers)
 }
+
+/// The columns that are read; without the first so many it is no state.
+const COLUMNS: [&str; 14] = [
+    "be_name",
+    "srv_name",
+    "srv_addr",
+    "srv_port",
+    "srv_op_state",
+    "srv_admin_state",
+    "srv_id",
+    "srv_f_forced_id",
+    "srv_fqdn",
+    "srv_uweight",
+    "srv_iweight",
+    "srv_time_since_last_change",
+    "srv_check_state",
+    "srv_check_result",
+];
+const NEEDED: usize = 6;
 
 fn server(row: &Row<'_>) -> ObservedServer {
     let number = |column| row.count(column);

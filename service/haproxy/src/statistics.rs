@@ -20,6 +20,8 @@ use crate::table::{Row, Table};
 const SHOW_STAT: &str = "show stat -1 6 -1";
 /// Workers that are asked at the same time: there may be dozens of old ones, and the master serves ten connections.
 const ASKED_AT_ONCE: usize = 4;
+/// A reply of so many bytes, some hundred servers, is long.
+const LONG: usize = 64 << 10;
 /// A master that re-executes itself is not waited for longer: a sample is due every second.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -70,7 +72,7 @@ async fn current_only(haproxy: &Haproxy, reason: String) -> Result<Reading, Sock
     let completeness = Completeness::OldWorkersUnknown { reason };
     let Some(stats) = haproxy.stats() else { return Ok(Reading { samples: Vec::new(), completeness }) };
     let (info, reply) = stats.info_and(SHOW_STAT).await?;
-    let sample = to_sample(stats.path(), &info, &reply)?;
+    let sample = read(stats.path(), info, reply).await?;
     Ok(Reading { samples: vec![sample], completeness })
 }
 
@@ -96,7 +98,18 @@ async fn through_master(master: &MasterSocket) -> Result<Reading, SocketError> {
 async fn ask(master: &MasterSocket, pid: u32) -> Result<Sample, SocketError> {
     let info = master.worker_info(pid).await?;
     let reply = master.read_worker(pid, SHOW_STAT).await?;
-    to_sample(master.path(), &info, &reply)
+    read(master.path(), info, reply).await
+}
+
+/// Reads a long reply aside: thousands of servers take milliseconds in which others would have to wait.
+async fn read(path: &Path, info: ProcessInfo, reply: String) -> Result<Sample, SocketError> {
+    if reply.len() < LONG {
+        return to_sample(path, &info, &reply);
+    }
+    let owned = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || to_sample(&owned, &info, &reply));
+    let cut_off = |_| SocketError::unexpected(path, SHOW_STAT, "reading it was cut off", "");
+    reading.await.map_err(cut_off)?
 }
 
 /// Puts the answers in the master's order. A worker that ended meanwhile has no sessions left: it is not missed.
@@ -124,20 +137,25 @@ fn to_sample(path: &Path, info: &ProcessInfo, reply: &str) -> Result<Sample, Soc
     Ok(Sample { at: SystemTime::now(), process: info.process(), leaving: info.stopping, backends })
 }
 
+/// The columns that are read, and those without which it is no statistics.
+const COLUMNS: [&str; 14] = [
+    "pxname", "svname", "type", "status", "scur", "qcur", "slim", "stot", "bck", "addr", "lastchg", "mode",
+    "req_tot", "hrsp_5xx",
+];
+const NEEDED: [&str; 4] = ["pxname", "svname", "scur", "status"];
+
 /// Reads `show stat` by its column names; `None` when the text has no such header. Columns may come in any order, and
 /// unknown ones are passed over.
 pub fn statistics(csv: &str) -> Option<Vec<BackendSample>> {
-    let table = Table::csv(csv).filter(|table| table.has(&["pxname", "svname", "scur", "status"]))?;
+    let table = Table::csv(csv, &COLUMNS).filter(|table| table.has(&NEEDED))?;
     let mut backends: Vec<BackendSample> = Vec::new();
     let mut servers: Vec<ServerSample> = Vec::new();
     // HAProxy prints a proxy's servers before its own row.
-    for row in table.rows() {
-        match kind(&row) {
-            Kind::Server => servers.push(server(&row)),
-            Kind::Backend => backends.push(backend(&row, std::mem::take(&mut servers))),
-            Kind::Other => {}
-        }
-    }
+    table.each(|row| match kind(row) {
+        Kind::Server => servers.push(server(row)),
+        Kind::Backend => backends.push(backend(row, std::mem::take(&mut servers))),
+        Kind::Other => {}
+    });
     Some(backends)
 }
 
@@ -256,19 +274,19 @@ db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,9,
 
     /// The table with its columns in another order and unknown ones between them.
     fn rearranged(order: &[usize]) -> String {
-        let table = Table::csv(CSV).unwrap();
+        let table = Table::csv(CSV, &COLUMNS).unwrap();
         let names = CSV[2..].lines().next().unwrap().trim_end_matches(',').split(',').collect::<Vec<_>>();
         let names: Vec<&str> =
             order.iter().map(|&at| names.get(at).copied().unwrap_or("brand_new")).collect();
         let mut text = format!("# {},\n", names.join(","));
-        for row in table.rows() {
+        table.each(|row| {
             for name in &names {
                 text += "\"";
                 text += &row.text(name).replace('"', "\"\"");
                 text += "\",";
             }
             text.push('\n');
-        }
+        });
         text
     }
 

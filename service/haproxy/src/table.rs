@@ -4,55 +4,128 @@
 //! name. A column that is not there is empty; a table without a header line is `None`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
-/// A table whose header line began with `# `.
+/// Tells one kind of table from another.
+#[derive(Clone, Copy)]
+enum Form {
+    Csv,
+    BlankSeparated,
+}
+
+/// A table whose header line began with `# `. Of thousands of rows with a hundred columns only those cells are kept that
+/// somebody asks for, one row at a time.
 pub(crate) struct Table<'a> {
-    columns: HashMap<&'a str, usize>,
-    rows: Vec<Vec<Cow<'a, str>>>,
+    form: Form,
+    /// The columns that are asked for, and where each is.
+    wanted: &'static [&'static str],
+    places: Vec<Option<usize>>,
+    /// For each column up to the last one that is asked for, which of the wanted ones it is.
+    slots: Vec<Option<usize>>,
+    body: &'a str,
 }
 
 /// One row of a [`Table`].
-#[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
-    columns: &'a HashMap<&'a str, usize>,
-    cells: &'a [Cow<'a, str>],
+    wanted: &'static [&'static str],
+    cells: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Table<'a> {
     /// Reads CSV: commas, values with commas, quotes or line breaks in double quotes, quotes doubled.
-    pub(crate) fn csv(text: &'a str) -> Option<Self> {
+    pub(crate) fn csv(text: &'a str, wanted: &'static [&'static str]) -> Option<Self> {
         let (header, body) = header_and_body(text)?;
-        let rows = Records { rest: body }.filter(|cells| cells.iter().any(|cell| !cell.is_empty())).collect();
-        Some(Self { columns: named(header.split(',')), rows })
+        Some(Self::new(Form::Csv, header.split(','), wanted, body))
     }
 
     /// Reads values separated by blanks, as HAProxy writes its server state.
-    pub(crate) fn blank_separated(text: &'a str) -> Option<Self> {
+    pub(crate) fn blank_separated(text: &'a str, wanted: &'static [&'static str]) -> Option<Self> {
         let (header, body) = header_and_body(text)?;
-        let cells = |line: &'a str| line.split_ascii_whitespace().map(Cow::Borrowed).collect::<Vec<_>>();
-        let rows = body.lines().filter(|line| !line.starts_with('#')).map(cells);
-        Some(Self {
-            columns: named(header.split_ascii_whitespace()),
-            rows: rows.filter(|c| !c.is_empty()).collect(),
-        })
+        Some(Self::new(Form::BlankSeparated, header.split_ascii_whitespace(), wanted, body))
+    }
+
+    fn new<'h>(
+        form: Form,
+        header: impl Iterator<Item = &'h str>,
+        wanted: &'static [&'static str],
+        body: &'a str,
+    ) -> Self {
+        let names: Vec<&str> = header.collect();
+        let places: Vec<Option<usize>> =
+            wanted.iter().map(|wanted| names.iter().position(|name| name == wanted)).collect();
+        let columns = places.iter().flatten().max().map_or(0, |last| last + 1);
+        let slot = |column| places.iter().position(|place| *place == Some(column));
+        Self { form, wanted, slots: (0..columns).map(slot).collect(), places, body }
     }
 
     /// Whether all these columns are there.
     pub(crate) fn has(&self, names: &[&str]) -> bool {
-        names.iter().all(|name| self.columns.contains_key(name))
+        let is_there = |name: &&str| self.wanted.iter().position(|wanted| wanted == name);
+        names.iter().all(|name| is_there(name).is_some_and(|slot| self.places[slot].is_some()))
     }
 
-    /// The rows in their order.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|cells| Row { columns: &self.columns, cells })
+    /// Shows each row, in order.
+    pub(crate) fn each(&self, visit: impl FnMut(&Row<'a>)) {
+        match self.form {
+            Form::Csv => self.each_record(visit),
+            Form::BlankSeparated => self.each_line(visit),
+        }
+    }
+
+    fn each_record(&self, mut visit: impl FnMut(&Row<'a>)) {
+        let mut records = Records { rest: self.body };
+        let mut row = self.empty_row();
+        while !records.rest.is_empty() {
+            row.cells.fill(Cow::Borrowed(""));
+            if self.record(&mut records, &mut row) {
+                visit(&row);
+            }
+        }
+    }
+
+    /// Takes one record; false where all of it is empty.
+    fn record(&self, records: &mut Records<'a>, row: &mut Row<'a>) -> bool {
+        let (mut goes_on, mut has_value) = (true, false);
+        for column in 0.. {
+            if !goes_on {
+                break;
+            }
+            let cell;
+            (cell, goes_on) = records.cell();
+            has_value |= !cell.is_empty();
+            if let Some(slot) = self.slots.get(column).copied().flatten() {
+                row.cells[slot] = cell;
+            }
+        }
+        has_value
+    }
+
+    fn each_line(&self, mut visit: impl FnMut(&Row<'a>)) {
+        let mut row = self.empty_row();
+        for line in self.body.lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split_ascii_whitespace().peekable();
+            if words.peek().is_none() {
+                continue;
+            }
+            row.cells.fill(Cow::Borrowed(""));
+            for (slot, word) in self.slots.iter().zip(words) {
+                if let Some(slot) = slot {
+                    row.cells[*slot] = Cow::Borrowed(word);
+                }
+            }
+            visit(&row);
+        }
+    }
+
+    fn empty_row(&self) -> Row<'a> {
+        Row { wanted: self.wanted, cells: vec![Cow::Borrowed(""); self.wanted.len()] }
     }
 }
 
 impl Row<'_> {
-    /// The value of a column; empty where the column or the value is missing.
+    /// The value of a column that was asked for; empty where the column or the value is missing.
     pub(crate) fn text(&self, column: &str) -> &str {
-        self.columns.get(column).and_then(|&at| self.cells.get(at)).map_or("", |cell| cell)
+        let slot = self.wanted.iter().position(|wanted| *wanted == column);
+        slot.and_then(|slot| self.cells.get(slot)).map_or("", |cell| cell)
     }
 
     /// The value as a number; `None` where it is empty or none.
@@ -73,42 +146,25 @@ fn header_and_body(text: &str) -> Option<(&str, &str)> {
     Some((header.trim_end(), body))
 }
 
-fn named<'a>(names: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
-    names.enumerate().filter(|(_, name)| !name.is_empty()).map(|(at, name)| (name, at)).collect()
-}
-
 /// The records of a CSV text.
 struct Records<'a> {
     rest: &'a str,
 }
 
-impl<'a> Iterator for Records<'a> {
-    type Item = Vec<Cow<'a, str>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let mut cells = Vec::new();
-        while self.cell(&mut cells) {}
-        Some(cells)
-    }
-}
-
 impl<'a> Records<'a> {
     /// Takes one cell; true when the record goes on behind it.
-    fn cell(&mut self, cells: &mut Vec<Cow<'a, str>>) -> bool {
-        let (value, rest) = self.rest.strip_prefix('"').map_or_else(|| plain(self.rest), quoted);
-        cells.push(value);
-        let mut behind = rest.chars();
-        let separator = behind.next();
-        self.rest = behind.as_str();
-        separator == Some(',')
+    fn cell(&mut self) -> (Cow<'a, str>, bool) {
+        let is_quoted = self.rest.as_bytes().first() == Some(&b'"');
+        let (value, rest) = if is_quoted { quoted(&self.rest[1..]) } else { plain(self.rest) };
+        let goes_on = rest.as_bytes().first() == Some(&b',');
+        self.rest = rest.get(1..).unwrap_or("");
+        (value, goes_on)
     }
 }
 
 fn plain(text: &str) -> (Cow<'_, str>, &str) {
-    let (value, rest) = text.split_at(text.find([',', '\n']).unwrap_or(text.len()));
+    let end = text.bytes().position(|byte| byte == b',' || byte == b'\n');
+    let (value, rest) = text.split_at(end.unwrap_or(text.len()));
     (Cow::Borrowed(value.trim_end_matches('\r')), rest)
 }
 
@@ -150,30 +206,38 @@ mod tests {
                 text += &row.iter().map(|value| enquote(value) + ",").collect::<String>();
                 text.push('\n');
             }
-            let table = Table::csv(&text).unwrap();
-            let read: Vec<Vec<_>> = table.rows().map(|row| ["x", "y", "z"].map(|c| row.text(c).to_owned()).to_vec()).collect();
-            let some: Vec<Vec<_>> = rows.into_iter().filter(|row| row.iter().any(|value| !value.is_empty())).collect();
-            prop_assert_eq!(read, some);
+            let some: Vec<Vec<String>> = rows.into_iter().filter(|row| row.iter().any(|value| !value.is_empty())).collect();
+            for wanted in [&["x", "y", "z"][..], &["z", "x"], &["x"], &["y", "w"]] {
+                let at = |name: &str| ["x", "y", "z"].iter().position(|column| *column == name);
+                let cell = |row: &Vec<String>, name: &str| at(name).map_or(String::new(), |at| row[at].clone());
+                let expected: Vec<Vec<String>> =
+                    some.iter().map(|row| wanted.iter().map(|name| cell(row, name)).collect()).collect();
+                let table = Table::csv(&text, wanted).unwrap();
+                let mut read: Vec<Vec<String>> = Vec::new();
+                table.each(|row| read.push(wanted.iter().map(|name| row.text(name).to_owned()).collect()));
+                prop_assert_eq!(read, expected);
+            }
         }
 
         #[test]
         fn no_text_breaks_it(text in "[# a,\"\n-]{0,40}") {
-            if let Some(table) = Table::csv(&text) {
-                let _ = table.rows().map(|row| row.count("a")).sum::<u64>();
+            for table in [Table::csv(&text, &["a"]), Table::blank_separated(&text, &["a"])].into_iter().flatten() {
+                table.each(|row| assert_eq!(row.count("b"), 0));
             }
-            let _ = Table::blank_separated(&text);
         }
     }
 
     #[test]
     fn columns_are_found_by_name() {
-        let table = Table::blank_separated("1\n# a b\n1 x\n\n").unwrap();
+        let table = Table::blank_separated("1\n# a b\n1 x\n\n", &["b", "a", "c"]).unwrap();
         assert!(table.has(&["a", "b"]) && !table.has(&["c"]));
-        let row = table.rows().next().unwrap();
-        assert_eq!(
-            (row.number("a"), row.text("b"), row.number("b"), row.text("c")),
-            (Some(1), "x", None, "")
-        );
-        assert!(Table::csv("Permission denied\n").is_none());
+        let mut rows = 0;
+        table.each(|row| {
+            rows += 1;
+            let cells = (row.number("a"), row.text("b"), row.number("b"), row.text("c"));
+            assert_eq!(cells, (Some(1), "x", None, ""));
+        });
+        assert_eq!(rows, 1);
+        assert!(Table::csv("Permission denied\n", &["a"]).is_none());
     }
 }
