@@ -4,6 +4,7 @@
 //! follows the rules by which handlebars looks names up, with types in place of values.
 
 mod call;
+mod pieces;
 mod place;
 mod scope;
 mod syntax;

@@ -2,6 +2,7 @@
 
 use handlebars::{TemplateError, TemplateErrorReason};
 
+use super::pieces;
 use super::place::Place;
 use crate::printed::find_marker;
 use crate::problem::Problem;
@@ -17,7 +18,10 @@ pub(crate) fn parse(source: &str) -> Result<handlebars::Template, Vec<Problem>> 
             format!("more than {DEEPEST} blocks, `else if` branches or parentheses inside each other");
         return Err(vec![problem(Place::new(source).position(at), message, None)]);
     }
-    handlebars::Template::compile(source).map_err(|error| vec![syntax_problem(source, &error)])
+    match pieces::parse(source) {
+        Some(parsed) => Ok(parsed),
+        None => handlebars::Template::compile(source).map_err(|error| vec![syntax_problem(source, &error)]),
+    }
 }
 
 /// handlebars works by recursion; ten times this depth overflows a thread's stack, which ends the process.
