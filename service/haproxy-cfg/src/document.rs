@@ -14,6 +14,7 @@ pub struct Document {
     text: String,
     lines: Vec<Line>,
     sections: Vec<Section>,
+    has_conditions: bool,
 }
 
 impl Document {
@@ -29,7 +30,13 @@ impl Document {
                 section.lines.end = index + 1;
             }
         }
-        Self { text, lines, sections }
+        let has_conditions = lines.iter().any(Line::is_directive);
+        Self { text, lines, sections, has_conditions }
+    }
+
+    /// Whether `.if` or another command to the parser itself stands in it.
+    pub fn has_conditions(&self) -> bool {
+        self.has_conditions
     }
 
     /// The text it was read from.

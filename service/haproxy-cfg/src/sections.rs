@@ -35,7 +35,7 @@ impl Part {
 
     /// Whether `.if` or another command to the parser itself stands in it.
     pub fn has_conditions(&self) -> bool {
-        self.document.lines().iter().any(crate::Line::is_directive)
+        self.document.has_conditions()
     }
 
     /// How many lines the file has up to the end of the part.

@@ -14,6 +14,7 @@
 
 mod panic;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -185,16 +186,33 @@ pub fn emptied(in_force: &[&Pools], wanted: &[&Pools], released: impl Fn(&str) -
 
 /// Those that had servers in one output and have none there now.
 fn emptied_in<'a>(before: &'a Pools, now: &'a Pools) -> impl Iterator<Item = &'a Arc<str>> {
-    let mut now = now.iter().peekable();
-    let full = before.iter().filter(|(_, servers)| !servers.is_empty());
-    // Both are in order, so that one walk will do.
-    let emptied = full.filter(move |(backend, _)| {
-        while now.peek().is_some_and(|(other, _)| other != backend && other < backend) {
-            now.next();
-        }
-        !now.peek().is_some_and(|(other, servers)| other == backend && !servers.is_empty())
+    let has = |servers: Option<&Arc<BTreeSet<String>>>| servers.is_some_and(|servers| !servers.is_empty());
+    let emptied = differing(before, now).filter(move |(_, before, now)| has(*before) && !has(*now));
+    emptied.map(|(backend, ..)| backend)
+}
+
+/// The servers of a backend in one of two sets of pools, where it is there.
+type Servers<'a> = Option<&'a Arc<BTreeSet<String>>>;
+
+/// The backends whose servers are not the same in memory in both, in order: one walk over both.
+pub fn differing<'a>(
+    before: &'a Pools,
+    now: &'a Pools,
+) -> impl Iterator<Item = (&'a Arc<str>, Servers<'a>, Servers<'a>)> {
+    let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
+    let pairs = std::iter::from_fn(move || {
+        let order = match (before.peek(), now.peek()) {
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return None,
+        };
+        let old = if order.is_le() { before.next() } else { None };
+        let new = if order.is_ge() { now.next() } else { None };
+        let (name, _) = old.or(new)?;
+        Some((name, old.map(|(_, servers)| servers), new.map(|(_, servers)| servers)))
     });
-    emptied.map(|(backend, _)| backend)
+    pairs.filter(|(_, old, new)| !old.zip(*new).is_some_and(|(old, new)| Arc::ptr_eq(old, new)))
 }
 
 /// The servers of a backend, in all outputs.

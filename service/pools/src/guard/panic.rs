@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Guard, Held, Kept, Pools, servers_in};
+use super::{Guard, Held, Kept, Pools, differing, servers_in};
 use crate::{Answer, Catalogue, Instance, Query, Status};
 
 /// How many of a pool's known instances are healthy.
@@ -138,8 +138,8 @@ impl Guard {
 /// The backends of one output that lost so many servers that they may be in panic, whatever became of these.
 fn suspects<'a>(turn: &Turn<'a>, threshold: u8) -> impl Iterator<Item = &'a str> {
     let (before, now) = *turn;
-    let changed =
-        before.iter().filter_map(move |(backend, servers)| Some((backend, servers, now?.get(backend))));
+    let differing = now.into_iter().flat_map(|now| differing(before, now));
+    let changed = differing.filter_map(|(backend, before, now)| Some((backend, before?, now)));
     let low = changed.filter(move |(_, servers, left)| {
         let healthy = left.map_or(0, |left| left.len());
         Share { healthy, known: healthy + servers.len() }.is_below(threshold)

@@ -12,7 +12,6 @@ use haproxy_cfg::Sections;
 use weir_pools::places::OutputKind;
 use weir_pools::plan::Options;
 
-use super::causes::Causes;
 use super::live::{Around, Course};
 use super::output::Note;
 use super::tell::Tell;
@@ -63,10 +62,10 @@ impl PoolLoop {
             Ok(None) => {}
         }
         let sections = self.sections(wanted);
-        let causes = Causes::new(&self.catalogue, self.probes.unreachable());
+        self.causes.read(&self.catalogue);
         let around = Around {
             options: &self.plan_options(),
-            cause: &|address| causes.of(address),
+            cause: &|address| self.causes.of(address, self.probes.unreachable()),
             now: SystemTime::now(),
         };
         let course = self.live.plan(now, &sections, &around);

@@ -21,6 +21,7 @@ mod output;
 mod probes;
 mod report;
 mod runner;
+mod script;
 mod seen_pools;
 mod servers;
 mod tell;
@@ -41,10 +42,12 @@ use weir_pools::intents::Intents;
 use weir_pools::plan::Step;
 use weir_pools::{Catalogue, Query};
 use weir_scaling::{BackendSample, Process};
+use weir_template::Template;
 
 pub(crate) use answers::Answers;
 pub(crate) use apply::{File, Hands};
 pub(crate) use cause::follows;
+use causes::Causes;
 pub(crate) use live::Begun;
 use live::Live;
 pub(crate) use memory::{Memory, StateDir};
@@ -225,6 +228,7 @@ pub(crate) struct PoolLoop {
     catalogue: Arc<Catalogue>,
     last_good: Arc<Catalogue>,
     reads: Arc<BTreeSet<Query>>,
+    asked: Asked,
     left_out: BTreeSet<LeftOut>,
     /// Those that HAProxy refuses, and until when.
     banned: Vec<(Banned, Instant)>,
@@ -238,6 +242,7 @@ pub(crate) struct PoolLoop {
     intents: Arc<Intents>,
     seen: Seen,
     live: Live,
+    causes: Causes,
     /// Whether anybody still answers where servers are drained.
     probes: Probes,
     /// Servers whose first good check is overdue, as they were reported.
@@ -265,6 +270,26 @@ pub(crate) struct PoolLoop {
     last_reload: Option<LastReload>,
     reloads: u64,
     effects: Vec<Effect>,
+}
+
+/// What Consul is asked, and what that was made of.
+#[derive(Debug, Default)]
+struct Asked {
+    read: Arc<BTreeSet<Query>>,
+    templates: Vec<Arc<Template>>,
+    all: Arc<BTreeSet<Query>>,
+}
+
+impl Asked {
+    fn of(read: &Arc<BTreeSet<Query>>, templates: Vec<Arc<Template>>) -> Self {
+        let mut all = read.clone();
+        for named in templates.iter().map(|template| template.queries()) {
+            if !named.is_subset(&all) {
+                Arc::make_mut(&mut all).extend(named.iter().cloned());
+            }
+        }
+        Self { read: read.clone(), templates, all }
+    }
 }
 
 #[derive(Debug)]
@@ -333,6 +358,7 @@ impl PoolLoop {
             guard: memory.guard,
             catalogue: Arc::default(),
             reads: Arc::default(),
+            asked: Asked::default(),
             left_out: BTreeSet::new(),
             banned: Vec::new(),
             would_empty: BTreeSet::new(),
@@ -341,6 +367,7 @@ impl PoolLoop {
             intents: Arc::default(),
             seen: Seen::default(),
             live: Live::new(Begun::default()),
+            causes: Causes::default(),
             probes: Probes::default(),
             overdue: BTreeSet::new(),
             in_flight: None,
@@ -418,16 +445,17 @@ impl PoolLoop {
         self.outputs.iter().any(|output| output.running.is_some() && output.running != output.in_force)
     }
 
-    /// What Consul must be asked.
-    pub(crate) fn reads(&self) -> Arc<BTreeSet<Query>> {
-        let mut reads = self.reads.clone();
-        for source in self.outputs.iter().filter_map(Output::source) {
-            let named = source.template.queries();
-            if !named.is_subset(&reads) {
-                Arc::make_mut(&mut reads).extend(named.iter().cloned());
-            }
+    /// What Consul must be asked: what the last turn read, and what the sources in use name.
+    pub(crate) fn reads(&mut self) -> Arc<BTreeSet<Query>> {
+        let sources = self.outputs.iter().filter_map(Output::source);
+        let templates: Vec<Arc<Template>> = sources.map(|source| source.template.clone()).collect();
+        let is_known = Arc::ptr_eq(&self.asked.read, &self.reads)
+            && self.asked.templates.len() == templates.len()
+            && self.asked.templates.iter().zip(&templates).all(|(known, now)| Arc::ptr_eq(known, now));
+        if !is_known {
+            self.asked = Asked::of(&self.reads, templates);
         }
-        reads
+        self.asked.all.clone()
     }
 
     fn remember(&mut self) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use haproxy_cfg::{Part, Sections, Server};
-use weir_pools::guard::Pools;
+use weir_pools::guard::{Pools, differing};
 
 /// The backends of a configuration with the `ADDRESS:PORT` of their servers, as [`weir_pools::Instance::server`]
 /// writes it. A backend without servers is there, and empty.
@@ -73,19 +73,9 @@ pub(crate) fn has_peers(text: &str) -> bool {
 
 /// What differs between two sets of pools, in words: `web +10.0.0.1:80 -10.0.0.2:80`. Empty where nothing does.
 pub(crate) fn difference(before: &Pools, after: &Pools) -> String {
-    let differs = |one: &Pools, other: &Pools| -> Vec<Arc<str>> {
-        let differs =
-            |(name, servers): &(&Arc<str>, &Arc<BTreeSet<String>>)| other.get(*name) != Some(*servers);
-        one.iter().filter(differs).map(|(name, _)| name.clone()).collect()
-    };
-    let names: BTreeSet<Arc<str>> =
-        differs(before, after).into_iter().chain(differs(after, before)).collect();
-    let none = Arc::default();
-    let words = names.iter().filter_map(|name| {
-        let (old, new) = (before.get(name).unwrap_or(&none), after.get(name).unwrap_or(&none));
-        if Arc::ptr_eq(old, new) {
-            return None;
-        }
+    let words = differing(before, after).filter_map(|(name, old, new)| {
+        let none = BTreeSet::new();
+        let (old, new) = (old.map_or(&none, |old| &**old), new.map_or(&none, |new| &**new));
         let added = new.difference(old).map(|server| format!(" +{server}"));
         let gone = old.difference(new).map(|server| format!(" -{server}"));
         let changes: Vec<String> = added.chain(gone).collect();
