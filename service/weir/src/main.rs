@@ -31,6 +31,7 @@ mod show;
 mod sources;
 mod state_file;
 mod state_lock;
+mod state_log;
 mod status;
 mod units;
 mod views;
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("threads cannot be started")
 }
 

@@ -26,11 +26,16 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
 
 /// Whole or not at all. Not synced to the disk: after a crash of the machine HAProxy starts from its files anyway.
 pub(crate) fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> std::io::Result<()> {
+    write_bytes(path, &serde_json::to_vec(value)?)
+}
+
+/// The same with bytes.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     // Somebody may have tidied up meanwhile.
     std::fs::create_dir_all(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(&serde_json::to_vec(value)?)?;
+    file.write_all(bytes)?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! What a pool loop keeps over restarts, in its state directory.
 //!
-//! `memory.json` holds the last good sources and what the guard keeps; `begun.json` what was begun at HAProxy without a reload; `catalogue.jsonl` the answers that what is in
+//! `memory.json` holds the last good sources and what the guard keeps; `begun.jsonl` what was begun at HAProxy without a reload; `catalogue.jsonl` the answers that what is in
 //! force was rendered from ([`super::answers`]); `reload-pending` stands there from before files are swapped until HAProxy runs them. All
 //! are small, written whole and renamed into place. A file that cannot be read is reported and taken as absent:
 //! weir then starts as on its first day, and the files of HAProxy stay as they are.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use super::answers::Answers;
 use super::live::Begun;
 
 use crate::state_file;
+use crate::state_log::StateLog;
 
 /// What a pool loop remembers.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -33,6 +34,7 @@ pub(crate) struct Memory {
 #[derive(Debug, Clone)]
 pub(crate) struct StateDir {
     path: PathBuf,
+    begun: Arc<Mutex<StateLog>>,
 }
 
 impl StateDir {
@@ -40,7 +42,8 @@ impl StateDir {
     pub(crate) fn open(state_dir: &Path, name: &str) -> std::io::Result<Self> {
         let path = state_dir.join(if name.is_empty() { "default" } else { name });
         std::fs::create_dir_all(&path)?;
-        Ok(Self { path })
+        let begun = Arc::new(Mutex::new(StateLog::new(path.join("begun.jsonl"))));
+        Ok(Self { path, begun })
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -60,12 +63,16 @@ impl StateDir {
 
     /// What was begun at HAProxy when weir ended.
     pub(crate) fn begun(&self) -> Begun {
-        self.read("begun.json").unwrap_or_default()
+        self.begun_log().last().unwrap_or_default()
     }
 
     /// Notes what is about to be begun at HAProxy.
     pub(crate) fn begin(&self, begun: &Begun) -> std::io::Result<()> {
-        self.write("begun.json", begun)
+        self.begun_log().keep(begun)
+    }
+
+    fn begun_log(&self) -> MutexGuard<'_, StateLog> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that files are about to be swapped at this time (seconds since the epoch).
