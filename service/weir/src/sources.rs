@@ -5,11 +5,13 @@
 //! source is read now and then anyway, and at SIGHUP. A source on a disk that hangs does not hold up the others.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
+use notify::event::ModifyKind;
+use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -142,8 +144,9 @@ pub(crate) async fn quiet(changes: &mut mpsc::Receiver<()>) {
 
 /// Watches the sources' directories. Where that is not possible, sources are still read every few seconds.
 fn watcher(watched: &[Watched], changed: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+    let names = sources(watched).iter().filter_map(|path| Some(path.file_name()?.to_owned())).collect();
     let told = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        if event.is_ok_and(|event| may_matter(&event, &names)) {
             // One waiting message is enough: it makes every source be read.
             let _ = changed.try_send(());
         }
@@ -159,17 +162,34 @@ fn watcher(watched: &[Watched], changed: mpsc::Sender<()>) -> Option<notify::Rec
     Some(watcher)
 }
 
+/// Whether a source may read otherwise after this. Others' files in the same directories may be logs, which are written
+/// to all the time; one that comes, goes or is renamed may be a directory that a symbolic link leads through.
+fn may_matter(event: &notify::Event, names: &BTreeSet<OsString>) -> bool {
+    match event.kind {
+        EventKind::Access(_) => false,
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
+            event.paths.iter().filter_map(|path| path.file_name()).any(|name| names.contains(name))
+        }
+        _ => true,
+    }
+}
+
+/// The sources, and the files behind symbolic links.
+fn sources(watched: &[Watched]) -> BTreeSet<PathBuf> {
+    let files = watched.iter().filter_map(|one| match &one.template.source {
+        Source::File(path) => Some(path),
+        Source::Inline(_) => None,
+    });
+    files.flat_map(|path| [Some(path.clone()), path.canonicalize().ok()]).flatten().collect()
+}
+
 /// The directories of the sources, and of the files behind symbolic links.
 fn directories(watched: &[Watched]) -> BTreeSet<PathBuf> {
-    let mut directories = BTreeSet::new();
-    for one in watched {
-        let Source::File(path) = &one.template.source else { continue };
-        for path in [Some(path.clone()), path.canonicalize().ok()].into_iter().flatten() {
-            let parent = path.parent().map(PathBuf::from).filter(|parent| !parent.as_os_str().is_empty());
-            directories.insert(parent.unwrap_or_else(|| ".".into()));
-        }
-    }
-    directories
+    let parent = |path: PathBuf| {
+        let parent = path.parent().map(PathBuf::from).filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or_else(|| ".".into())
+    };
+    sources(watched).into_iter().map(parent).collect()
 }
 
 #[cfg(test)]
