@@ -162,6 +162,9 @@ impl SocketError {
     }
 }
 
+/// Room for what most replies need: `show info`, and the two tables of a pool of a dozen servers, in one read.
+const FIRST_READ: usize = 16 << 10;
+
 /// What tells one exchange from another.
 pub(crate) struct Exchange<'a> {
     pub(crate) path: &'a Path,
@@ -182,15 +185,24 @@ impl Exchange<'_> {
 
     async fn converse(&self) -> Result<String, SocketError> {
         let mut stream = self.bounded(self.limits.connect, self.send()).await?;
-        let mut reply = Vec::new();
-        while self.bounded(self.limits.silence, self.receive(&mut stream, &mut reply)).await? {}
+        let mut reply = Vec::with_capacity(FIRST_READ);
+        self.read_to_end(&mut stream, &mut reply).await?;
         Ok(String::from_utf8_lossy(&reply).into_owned())
+    }
+
+    async fn read_to_end(&self, stream: &mut UnixStream, reply: &mut Vec<u8>) -> Result<(), SocketError> {
+        while self.bounded(self.limits.silence, self.receive(stream, reply)).await? {}
+        Ok(())
+    }
+
+    async fn write(&self, stream: &mut UnixStream) -> Result<(), SocketError> {
+        let line = format!("{}\n", self.command);
+        stream.write_all(line.as_bytes()).await.map_err(|error| self.failed(error))
     }
 
     async fn send(&self) -> Result<UnixStream, SocketError> {
         let mut stream = UnixStream::connect(self.path).await.map_err(|error| self.failed(error))?;
-        let line = format!("{}\n", self.command);
-        stream.write_all(line.as_bytes()).await.map_err(|error| self.failed(error))?;
+        self.write(&mut stream).await?;
         if self.half_close {
             stream.shutdown().await.map_err(|error| self.failed(error))?;
         }
@@ -224,41 +236,77 @@ impl Exchange<'_> {
 /// What HAProxy prints before it reads the next line of a conversation.
 const PROMPT: &str = "\n> ";
 
+/// What to ask next, once the replies so far are known.
+pub(crate) type Then<'a> = &'a (dyn Fn(&[String]) -> Vec<String> + Sync);
+
 /// Several commands over one connection. HAProxy prompts for each, so that an empty reply can be told from none.
 pub(crate) struct Conversation<'a> {
     pub(crate) path: &'a Path,
     pub(crate) commands: &'a [String],
+    /// More commands, which depend on the replies to these.
+    pub(crate) then: Option<Then<'a>>,
     pub(crate) limits: Limits,
 }
 
 impl Conversation<'_> {
     /// Sends all commands and reads until HAProxy has answered the last one.
     pub(crate) async fn run(&self) -> Result<Vec<String>, SocketError> {
-        let mut lines = vec!["prompt"];
-        lines.extend(self.commands.iter().map(String::as_str));
-        lines.push("quit");
-        if let Some(command) = lines.iter().find(|line| line.contains(['\n', '\r', '\0'])) {
-            return Err(SocketError::NotOneLine { command: (*command).to_owned() });
-        }
-        let lines = lines.join("\n");
+        let lines = self.lines("prompt", self.commands, self.then.is_none())?;
         let exchange = Exchange { path: self.path, command: &lines, limits: self.limits, half_close: false };
-        let text = exchange.bounded(self.limits.total, exchange.converse()).await?;
-        self.replies(&text)
+        exchange.bounded(self.limits.total, self.converse(&exchange)).await
     }
 
-    fn replies(&self, text: &str) -> Result<Vec<String>, SocketError> {
-        let parts: Vec<&str> = text.split(PROMPT).collect();
-        // Before the first prompt and after the last there is nothing.
-        let answered = parts.len().saturating_sub(2);
-        match parts.get(1..=self.commands.len()) {
-            Some(replies) if answered == self.commands.len() => {
-                Ok(replies.iter().map(|reply| (*reply).to_owned()).collect())
+    /// One command a line, after `first`; and at the end the word that ends the conversation.
+    fn lines(&self, first: &str, commands: &[String], is_last: bool) -> Result<String, SocketError> {
+        if let Some(command) = commands.iter().find(|line| line.contains(['\n', '\r', '\0'])) {
+            return Err(SocketError::NotOneLine { command: command.clone() });
+        }
+        let commands = commands.iter().map(String::as_str);
+        let lines = [first].into_iter().filter(|first| !first.is_empty()).chain(commands);
+        Ok(lines.chain(is_last.then_some("quit")).collect::<Vec<_>>().join("\n"))
+    }
+
+    async fn converse(&self, exchange: &Exchange<'_>) -> Result<Vec<String>, SocketError> {
+        let mut stream = exchange.bounded(self.limits.connect, exchange.send()).await?;
+        let mut text = Vec::with_capacity(FIRST_READ);
+        let Some(then) = self.then else {
+            exchange.read_to_end(&mut stream, &mut text).await?;
+            return replies(self.path, &String::from_utf8_lossy(&text), self.commands, true);
+        };
+        while prompts(&text) <= self.commands.len() {
+            if !exchange.bounded(self.limits.silence, exchange.receive(&mut stream, &mut text)).await? {
+                break;
             }
-            _ => {
-                let command = self.commands.get(answered).map_or("quit", String::as_str);
-                let problem = format!("{answered} of {} commands were answered", self.commands.len());
-                Err(SocketError::unexpected(self.path, command, problem, text))
-            }
+        }
+        let first = replies(self.path, &String::from_utf8_lossy(&text), self.commands, false)?;
+        let second = then(&first);
+        let lines = self.lines("", &second, true)?;
+        let more = Exchange { command: &lines, ..*exchange };
+        more.bounded(self.limits.connect, more.write(&mut stream)).await?;
+        more.read_to_end(&mut stream, &mut text).await?;
+        let commands = [self.commands, &second].concat();
+        replies(self.path, &String::from_utf8_lossy(&text), &commands, true)
+    }
+}
+
+fn prompts(text: &[u8]) -> usize {
+    text.windows(PROMPT.len()).filter(|window| *window == PROMPT.as_bytes()).count()
+}
+
+/// The reply to each command. `is_over`: HAProxy has prompted for what ended the conversation too.
+fn replies(path: &Path, text: &str, commands: &[String], is_over: bool) -> Result<Vec<String>, SocketError> {
+    let parts: Vec<&str> = text.split(PROMPT).collect();
+    // Before the first prompt and after the last there is nothing.
+    let answered = parts.len().saturating_sub(2);
+    match parts.get(1..=commands.len()) {
+        Some(replies) if answered == commands.len() => {
+            Ok(replies.iter().map(|reply| (*reply).to_owned()).collect())
+        }
+        _ => {
+            let last = if is_over { "quit" } else { "prompt" };
+            let command = commands.get(answered).map_or(last, String::as_str);
+            let problem = format!("{answered} of {} commands were answered", commands.len());
+            Err(SocketError::unexpected(path, command, problem, text))
         }
     }
 }

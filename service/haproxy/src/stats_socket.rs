@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::exchange::{Conversation, Exchange, Limits, SocketError};
+use crate::exchange::{Conversation, Exchange, Limits, SocketError, Then};
 use crate::process_info::ProcessInfo;
 
 /// The socket of a `stats socket` line.
@@ -53,7 +53,16 @@ impl StatsSocket {
     /// Sends several lines over one connection, so that one process answers all of them, and gives each one's reply without
     /// the line feed that ends it.
     pub async fn converse(&self, commands: &[String]) -> Result<Vec<String>, SocketError> {
-        Conversation { path: &self.path, commands, limits: self.limits }.run().await
+        Conversation { path: &self.path, commands, then: None, limits: self.limits }.run().await
+    }
+
+    /// The same, with more lines that depend on the replies to `commands`. The replies to all are given, in order.
+    pub(crate) async fn converse_on(
+        &self,
+        commands: &[String],
+        then: Then<'_>,
+    ) -> Result<Vec<String>, SocketError> {
+        Conversation { path: &self.path, commands, then: Some(then), limits: self.limits }.run().await
     }
 
     /// Who answers.

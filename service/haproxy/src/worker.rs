@@ -39,15 +39,32 @@ pub struct Told {
 impl StatsSocket {
     /// Has the worker in force carry out `commands`, one line each, and looks at its servers.
     pub async fn tell(&self, commands: &[String], look: &Look) -> Result<Told, SocketError> {
-        let mut lines = vec!["show info".to_owned()];
-        lines.extend_from_slice(commands);
-        lines.extend(look.lines());
-        let mut replies = self.converse(&lines).await?.into_iter();
+        let lines = [commands, &look.lines()].concat();
+        self.told(self.converse(&lines).await?, commands.len())
+    }
+
+    /// The same, with commands between `commands` and the look that depend on the replies to them. [`Told::replies`] has
+    /// those to all.
+    pub async fn tell_on(
+        &self,
+        commands: &[String],
+        then: &(dyn Fn(&[String]) -> Vec<String> + Sync),
+        look: &Look,
+    ) -> Result<Told, SocketError> {
+        let looking = look.lines();
+        let next = |replies: &[String]| [then(replies), looking.clone()].concat();
+        let replies = self.converse_on(commands, &next).await?;
+        let told = replies.len().saturating_sub(looking.len());
+        self.told(replies, told)
+    }
+
+    /// The replies to so many commands, and to a look.
+    fn told(&self, replies: Vec<String>, commands: usize) -> Result<Told, SocketError> {
+        let mut replies = replies.into_iter();
+        let said = replies.by_ref().take(commands).collect();
         let info = self.process_info(&replies.next().unwrap_or_default())?;
-        let (said, seen): (Vec<_>, Vec<_>) = replies.enumerate().partition(|(at, _)| *at < commands.len());
-        let replies = said.into_iter().map(|(_, reply)| reply).collect();
-        let (servers, backends) = self.tables(seen.into_iter().map(|(_, reply)| reply))?;
-        Ok(Told { info, replies, servers, backends })
+        let (servers, backends) = self.tables(replies)?;
+        Ok(Told { info, replies: said, servers, backends })
     }
 
     /// Reads pairs of tables: states, then statistics.
@@ -73,13 +90,17 @@ impl StatsSocket {
 }
 
 impl Look {
+    /// The commands of a look: who answers, then the tables. What changes something goes before: it is in force sooner.
     fn lines(&self) -> Vec<String> {
+        let mut lines = vec!["show info".to_owned()];
         match self {
-            Self::All => vec!["show servers state".to_owned(), "show stat -1 6 -1".to_owned()],
-            Self::Backends(names) => names
-                .iter()
-                .flat_map(|name| [format!("show servers state {name}"), format!("show stat {name} 6 -1")])
-                .collect(),
+            Self::All => lines.extend(["show servers state".to_owned(), "show stat -1 6 -1".to_owned()]),
+            Self::Backends(names) => {
+                lines.extend(names.iter().flat_map(|name| {
+                    [format!("show servers state {name}"), format!("show stat {name} 6 -1")]
+                }))
+            }
         }
+        lines
     }
 }

@@ -241,7 +241,7 @@ fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
     if let Some(reason) = compare::difference(&loaded, &wanted) {
         return Plan::reload(reason, situation.memory);
     }
-    let mut turn = Turn { situation, plan: Plan::default() };
+    let mut turn = Turn::new(situation);
     let planned = wanted.pools.iter().try_for_each(|pool| turn.pool(loaded.pool(pool.name), pool));
     match planned.and_then(|()| turn.refused(&wanted)) {
         Ok(()) => turn.finish(),

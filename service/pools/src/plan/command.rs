@@ -18,9 +18,28 @@ pub struct Step {
     pub why: String,
     /// What HAProxy answers when it worked.
     pub expects: Reply,
+    /// Whether it is sent only if what it depends on worked.
+    pub is_conditional: bool,
 }
 
+/// Commands that may have no effect for long: HAProxy keeps a server while connections last.
+const REMOVAL: [&str; 3] = ["del server ", "shutdown sessions ", "disable agent "];
+
 impl Step {
+    /// Whether it takes a server away. HAProxy refuses that as long as it likes.
+    pub(super) fn is_removal(&self) -> bool {
+        REMOVAL.iter().any(|start| self.command.starts_with(start))
+    }
+
+    /// Whether the step must not be sent where `other` did not work: what takes a server out of traffic depends on what
+    /// brought another one into the same pool.
+    pub fn depends_on(&self, other: &Self) -> bool {
+        self.is_conditional
+            && !other.is_conditional
+            && !other.is_removal()
+            && self.backend() == other.backend()
+    }
+
     /// The backend of the server that the command is about.
     pub fn backend(&self) -> Option<&str> {
         self.command.split(' ').find_map(|word| word.split_once('/')).map(|(backend, _)| backend)

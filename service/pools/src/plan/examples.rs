@@ -249,6 +249,22 @@ fn a_dead_server_is_not_drained_and_a_kept_one_waits() {
 }
 
 #[test]
+fn the_only_server_leaves_in_the_same_turn_if_the_new_one_was_taken() {
+    let pool = |server: &str| format!("backend web\n balance leastconn\n server {server}\n");
+    let (before, after) = (pool("a 10.0.0.1:80"), pool("b 10.0.0.2:80"));
+    let observed = running(&[("a", "10.0.0.1:80")]);
+    let plan = plan_on((2, 6, 12), &before, &after, &observed, &Memory::default());
+    let [.., added, ready, drained] = &plan.steps[..] else { panic!("{plan:?}") };
+    assert_eq!(drained.command, "set server web/a state drain");
+    assert!(drained.is_conditional && drained.depends_on(added) && drained.depends_on(ready));
+    // With a check to wait for it stays.
+    let checked = pool("b 10.0.0.2:80 check");
+    let plan = plan_on((2, 6, 12), &before, &checked, &observed, &Memory::default());
+    assert!(!commands(&plan).iter().any(|command| command.contains("web/a")), "{plan:?}");
+    assert!(plan.waits.iter().any(|wait| wait.what == Waiting::Others), "{plan:?}");
+}
+
+#[test]
 fn a_refused_command_is_a_reload_next_time() {
     let wanted = format!("{BASE} server b 10.0.0.2:80 id 9\n");
     let observed = running(&[("a", "10.0.0.1:80")]);

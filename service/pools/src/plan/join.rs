@@ -49,6 +49,7 @@ impl Turn<'_> {
             name,
             Begun::Joining { since: self.situation.now, running, was_drained: false },
         );
+        self.joins_ready |= !options.has("check") && view.will_serve(member);
         self.start(view, name, CheckState::None, &options)
     }
 

@@ -40,8 +40,10 @@ impl Turn<'_> {
         }
         let server = subject.observed;
         let cause = server.address.map_or(Cause::Gone, self.situation.cause);
+        let must_stay = view.must_stay(server);
+        self.is_conditional = must_stay;
         match cause {
-            _ if view.must_stay(server) => self.wait_for_others(subject),
+            _ if must_stay && !self.joins_ready => self.wait_for_others(subject),
             Cause::Critical => self.hold(subject)?,
             Cause::Unreachable => self.remove(subject, &mut way, "nobody answers at its address")?,
             Cause::Gone | Cause::Maintenance if !server.is_healthy() => {
@@ -49,6 +51,7 @@ impl Turn<'_> {
             }
             Cause::Gone | Cause::Maintenance => self.drain(subject, &mut way, cause)?,
         }
+        self.is_conditional = false;
         let Way { since, running, tries, not_before } = way;
         self.remember(subject.backend, subject.name, Begun::Leaving { since, running, tries, not_before });
         Ok(())

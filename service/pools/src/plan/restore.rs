@@ -41,5 +41,5 @@ fn state(backend: &str, server: &str, state: Admin, why: &str) -> Option<Step> {
 
 fn step(words: &[&str], why: &str) -> Option<Step> {
     let command = command::line(words).ok()?;
-    Some(Step { command, why: why.to_owned(), expects: Reply::Empty })
+    Some(Step { command, why: why.to_owned(), expects: Reply::Empty, is_conditional: false })
 }

@@ -142,8 +142,13 @@ impl Rig {
         if plan.reload.is_some() {
             self.reload();
         }
-        for step in plan.steps.iter().take(steps) {
-            self.step(step);
+        let mut failed: Vec<&Step> = Vec::new();
+        let (conditional, first): (Vec<&Step>, Vec<&Step>) =
+            plan.steps.iter().partition(|step| step.is_conditional);
+        for step in first.into_iter().chain(conditional).take(steps) {
+            if !failed.iter().any(|failed| step.depends_on(failed)) && !self.step(step) {
+                failed.push(step);
+            }
         }
         let is_whole = steps >= plan.steps.len();
         if is_whole && (plan.settled || self.follows_at_once) {
@@ -162,7 +167,8 @@ impl Rig {
         self.done.clear();
     }
 
-    fn step(&mut self, step: &Step) {
+    /// Carries a step out; whether it worked.
+    fn step(&mut self, step: &Step) -> bool {
         let path = step.command.split(' ').find(|word| word.contains('/')).unwrap().to_owned();
         let backend = path.split('/').next().unwrap();
         let (before, server) = (self.world.serving(backend), self.world.get(&path).cloned());
@@ -177,11 +183,13 @@ impl Rig {
         let reply = self.world.execute(&step.command);
         let may_be_empty = self.hopeful(backend) == 0 || before == 0;
         assert!(may_be_empty || self.world.serving(backend) > 0, "emptied by {}", step.command);
-        if step.expects.accepts(&reply) {
+        let is_accepted = step.expects.accepts(&reply);
+        if is_accepted {
             assert!(self.done.insert(step.command.clone()), "sent twice: {}", step.command);
         } else {
             self.memory.refuse(&step.command, &reply);
         }
+        is_accepted
     }
 
     fn wish(&self, path: &str) -> Option<&Spec> {

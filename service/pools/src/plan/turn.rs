@@ -20,13 +20,15 @@ const SOON: Duration = Duration::from_millis(20);
 const SLOW: Duration = Duration::from_secs(5);
 /// A command that was given so often in a row without effect is not given again.
 const MAX_GIVEN: u32 = 3;
-/// Commands that may have no effect for long: HAProxy keeps a server while connections last.
-const REMOVAL: [&str; 3] = ["del server ", "shutdown sessions ", "disable agent "];
 
 /// A plan in the making.
 pub(super) struct Turn<'a> {
     pub(super) situation: &'a Situation<'a>,
     pub(super) plan: Plan,
+    /// A server that will serve joins the pool in this turn, unless HAProxy refuses it.
+    pub(super) joins_ready: bool,
+    /// The steps that are planned now are for the case that it does not.
+    pub(super) is_conditional: bool,
 }
 
 /// One pool in a turn.
@@ -60,6 +62,12 @@ pub(super) struct Target<'a> {
     pub(super) running: Running,
 }
 
+impl<'a> Turn<'a> {
+    pub(super) fn new(situation: &'a Situation<'a>) -> Self {
+        Self { situation, plan: Plan::default(), joins_ready: false, is_conditional: false }
+    }
+}
+
 impl Turn<'_> {
     /// Plans for one pool: first what makes servers serve, then what takes them out.
     pub(super) fn pool(&mut self, loaded: Option<&Pool<'_>>, wanted: &Pool<'_>) -> Needed<()> {
@@ -77,6 +85,7 @@ impl Turn<'_> {
                 None => missing.push(member),
             }
         }
+        self.joins_ready = false;
         self.join(&view, &missing)?;
         for (name, server) in view.observed {
             if view.wanted.server(name).is_none() && self.may_leave(&view, name) {
@@ -99,7 +108,7 @@ impl Turn<'_> {
     pub(super) fn refused(&mut self, wanted: &Layout<'_>) -> Needed<()> {
         let given = &self.situation.memory.given;
         for step in &self.plan.steps {
-            let is_removal = REMOVAL.iter().any(|start| step.command.starts_with(start));
+            let is_removal = step.is_removal();
             let times = given.get(&step.command).copied().unwrap_or(0) + 1;
             let refusal = self.situation.memory.refusal(&step.command).filter(|_| !is_removal);
             if !is_removal && (refusal.is_some() || times > MAX_GIVEN) {
@@ -123,7 +132,8 @@ impl Turn<'_> {
 
     pub(super) fn step(&mut self, words: &[&str], expects: Reply, why: &str) -> Needed<()> {
         let command = command::line(words).map_err(Reason::of_all)?;
-        self.plan.steps.push(Step { command, why: why.to_owned(), expects });
+        let (why, is_conditional) = (why.to_owned(), self.is_conditional);
+        self.plan.steps.push(Step { command, why, expects, is_conditional });
         Ok(())
     }
 
@@ -194,6 +204,11 @@ impl<'a, 'd> View<'a, 'd> {
     fn is_serving(&self, member: &Member<'d>) -> bool {
         let observed = || self.observed.get(member.name);
         self.is_to_serve(member) && observed().is_some_and(|server| self.serves(server))
+    }
+
+    /// Whether it serves as soon as it is ready.
+    pub(super) fn will_serve(&self, member: &Member<'d>) -> bool {
+        self.is_to_serve(member) && (self.backups_count || !self.wanted.is_on(member, "backup"))
     }
 
     fn is_to_serve(&self, member: &Member<'d>) -> bool {

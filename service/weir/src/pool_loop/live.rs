@@ -271,10 +271,10 @@ impl Live {
         }
         if self.begun.process == Some(observation.process) {
             self.is_stranger = false;
-            let refused =
-                tell.steps.iter().zip(&replies).filter(|(step, reply)| !step.expects.accepts(reply));
-            for (step, reply) in refused {
-                self.begun.memory.refuse(&step.command, reply);
+            for (step, reply) in tell.steps.iter().zip(&replies) {
+                if let Some(reply) = reply.as_ref().filter(|reply| !step.expects.accepts(reply)) {
+                    self.begun.memory.refuse(&step.command, reply);
+                }
             }
             self.observe(now, observation, verify);
             return None;

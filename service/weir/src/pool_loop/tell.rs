@@ -12,6 +12,7 @@ use weir_pools::plan::Step;
 use super::Hands;
 use super::live::Begun;
 use super::observation::{ConfigFile, Newcomer, Observation};
+use super::script::Script;
 use crate::chain::chain;
 
 /// What to say to HAProxy, and what to look at after it.
@@ -28,8 +29,8 @@ pub(crate) struct Tell {
 /// What HAProxy said.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
-    /// To each step, in order.
-    pub(crate) replies: Vec<String>,
+    /// To each step, in order; none to a conditional one that was not sent.
+    pub(crate) replies: Vec<Option<String>>,
     pub(crate) observation: Observation,
 }
 
@@ -45,10 +46,10 @@ impl Hands {
         }
         // Before the look: what is written meanwhile differs in servers only, and those are looked at.
         let newcomer = if tell.is_new { Some(self.newcomer(haproxy).await?) } else { None };
-        let commands: Vec<String> = tell.steps.iter().map(|step| step.command.clone()).collect();
-        let told = stats.tell(&commands, &tell.look).await.map_err(|error| chain(&error))?;
+        let script = Script::of(&tell.steps);
+        let told = script.run(&stats, &tell.look).await.map_err(|error| chain(&error))?;
         let observation = Observation::of(&told, tell.look.clone(), newcomer);
-        Ok(Answer { replies: told.replies, observation })
+        Ok(Answer { replies: script.replies(told.replies), observation })
     }
 
     async fn newcomer(&self, haproxy: &Haproxy) -> Result<Newcomer, String> {

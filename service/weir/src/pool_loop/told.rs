@@ -40,7 +40,9 @@ impl PoolLoop {
 
     fn note_replies(&mut self, tell: &Tell, answer: &Answer, reason: String, took: Duration) {
         let is_accepted = |(step, reply): &(&Step, &String)| step.expects.accepts(reply);
-        let (done, refused): (Vec<_>, Vec<_>) = tell.steps.iter().zip(&answer.replies).partition(is_accepted);
+        let answered = tell.steps.iter().zip(&answer.replies);
+        let answered = answered.filter_map(|(step, reply)| Some((step, reply.as_ref()?)));
+        let (done, refused): (Vec<_>, Vec<_>) = answered.partition(is_accepted);
         for (step, reply) in refused.into_iter().filter(|_| tell.begun.is_some()) {
             let (haproxy, command, reply) =
                 (self.name.clone(), step.command.clone(), reply.trim().to_owned());
