@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::ports;
@@ -31,6 +32,7 @@ struct Inside {
     asked: AtomicU64,
     checked: AtomicU64,
     busy: AtomicU64,
+    stop: Notify,
 }
 
 impl Instance {
@@ -50,6 +52,11 @@ impl Instance {
     /// The name that `{{Server}}` gives it.
     pub(crate) fn server(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Refuses new connections from now on, and goes on with those that are there: as an application that ends gracefully.
+    pub(crate) fn stop_listening(&self) {
+        self.inside.stop.notify_one();
     }
 
     /// From now on `/health` answers 503, or 200 again.
@@ -82,10 +89,17 @@ impl Drop for Instance {
 /// The connections end with it.
 async fn serve(listener: TcpListener, inside: Arc<Inside>) {
     let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = inside.stop.notified() => break,
+        };
+        let Ok((stream, _)) = accepted else { break };
         connections.spawn(answer(stream, inside.clone()));
         while connections.try_join_next().is_some() {}
     }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 async fn answer(stream: TcpStream, inside: Arc<Inside>) -> std::io::Result<()> {

@@ -130,7 +130,7 @@ fn addressed(pid: u32, command: &str) -> String {
     format!("@!{pid} {command}")
 }
 
-/// The pause between two looks at a process that is starting: 10 to 30 ms, a good reload being over after 40.
+/// The pause before a master that re-executes itself is asked again, 10 to 30 ms: a good reload is over after 40.
 pub(crate) async fn pause() {
     sleep(Duration::from_millis(fastrand::u64(10..30))).await;
 }

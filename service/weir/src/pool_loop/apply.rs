@@ -4,6 +4,7 @@
 //! targets, `haproxy -c` over the whole load order with the candidates in place, the note that a reload is
 //! due, the swap, the reload. Until the swap nothing that works was touched; after it every outcome is known.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -173,10 +174,15 @@ impl Hands {
         }
     }
 
-    /// Says to a new worker what it has to know first, before anything else can wait in between.
+    /// Says to a new worker what it has to know first, and only then asks for all that there is to know of it.
     async fn restore(&self, steps: Option<Vec<Step>>) -> Option<Box<Observation>> {
-        let tell = Tell { steps: steps?, look: Look::All, is_new: true, begun: None };
-        Some(Box::new(self.tell(&tell).await.ok()?.observation))
+        let steps = steps?;
+        if !steps.is_empty() {
+            let first = Tell { steps, look: Look::Backends(BTreeSet::new()), is_new: false, begun: None };
+            self.tell(&first).await.ok()?;
+        }
+        let look = Tell { steps: Vec::new(), look: Look::All, is_new: true, begun: None };
+        Some(Box::new(self.tell(&look).await.ok()?.observation))
     }
 
     /// HAProxy's words, with the template's name before those about its output.
