@@ -31,6 +31,11 @@ impl Step {
         REMOVAL.iter().any(|start| self.command.starts_with(start))
     }
 
+    /// Whether it may have to be given for each of several servers that come one after the other.
+    pub(super) fn is_for_all(&self) -> bool {
+        self.command.starts_with("enable dynamic-cookie ")
+    }
+
     /// Whether the step must not be sent where `other` did not work: what takes a server out of traffic depends on what
     /// brought another one into the same pool.
     pub fn depends_on(&self, other: &Self) -> bool {

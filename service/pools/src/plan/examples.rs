@@ -265,6 +265,21 @@ fn the_only_server_leaves_in_the_same_turn_if_the_new_one_was_taken() {
 }
 
 #[test]
+fn before_3_0_dynamic_cookies_are_made_anew_for_a_new_server() {
+    let with = |pool: &str, server: &str| format!("backend web\n{pool} server a 10.0.0.1:80\n{server}");
+    let observed = running(&[("a", "10.0.0.1:80")]);
+    let told = |version, pool: &str| {
+        let wanted = with(pool, " server b 10.0.0.2:80\n");
+        let plan = plan_on(version, &with(pool, ""), &wanted, &observed, &Memory::default());
+        assert_eq!(plan.reload, None);
+        commands(&plan).contains(&"enable dynamic-cookie backend web")
+    };
+    let dynamic = " cookie SRV insert dynamic\n dynamic-cookie-key k\n";
+    assert!(told((2, 6, 12), dynamic) && !told((3, 0, 0), dynamic));
+    assert!(!told((2, 6, 12), " cookie SRV insert indirect\n"));
+}
+
+#[test]
 fn a_refused_command_is_a_reload_next_time() {
     let wanted = format!("{BASE} server b 10.0.0.2:80 id 9\n");
     let observed = running(&[("a", "10.0.0.1:80")]);

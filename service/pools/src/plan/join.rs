@@ -21,6 +21,11 @@ use super::{Admin, Reply, Setting, Waiting, command};
 /// The first version whose `add server` is not an experiment.
 const ADD_SERVER: (u32, u32) = (2, 6);
 
+/// The first version in which a new server of a pool with `cookie … dynamic` has one (measured: on 2.6.12 it has none, and
+/// clients that come with another server's lose theirs, until `enable dynamic-cookie backend`; 3.0.11 and 3.2.26 need no
+/// word).
+const DYNAMIC_COOKIE: (u32, u32) = (3, 0);
+
 impl Turn<'_> {
     /// Adds the servers that HAProxy does not have.
     pub(super) fn join(&mut self, view: &View<'_, '_>, missing: &[&Member<'_>]) -> Needed<()> {
@@ -43,6 +48,10 @@ impl Turn<'_> {
         if options.has("disabled") {
             self.remember(backend, name, Begun::Joined { running });
             return Ok(());
+        }
+        if view.wanted.settings.dynamic_cookie && self.situation.can.branch() < DYNAMIC_COOKIE {
+            let why = "a new server gets no cookie by itself";
+            self.step(&["enable", "dynamic-cookie", "backend", backend], Reply::Empty, why)?;
         }
         self.remember(
             backend,

@@ -93,6 +93,8 @@ pub(super) struct Settings<'d> {
     pub(super) hash_type: Option<&'d [Word]>,
     /// The words after the last `mode`.
     pub(super) mode: Option<&'d [Word]>,
+    /// HAProxy makes the cookies of servers up: `cookie … dynamic`.
+    pub(super) dynamic_cookie: bool,
     /// The section does not serve.
     pub(super) disabled: bool,
     /// One of these stands in an `.if` block or depends on the environment.
@@ -234,6 +236,10 @@ impl<'d> Settings<'d> {
             "balance" => self.balance = Some(rest),
             "hash-type" => self.hash_type = Some(rest),
             "mode" => self.mode = Some(rest),
+            "cookie" => {
+                self.dynamic_cookie = rest.iter().any(|word| word.value == "dynamic");
+                return;
+            }
             "disabled" => self.disabled = true,
             "enabled" => self.disabled = false,
             _ => return,

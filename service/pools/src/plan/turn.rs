@@ -115,7 +115,9 @@ impl Turn<'_> {
                 let answer = refusal.map_or("it has no effect", str::trim);
                 return Err(refusal_reason(wanted, &step.command, answer));
             }
-            self.plan.memory.given.insert(step.command.clone(), times);
+            if !step.is_for_all() {
+                self.plan.memory.given.insert(step.command.clone(), times);
+            }
         }
         Ok(())
     }
