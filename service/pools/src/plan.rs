@@ -242,7 +242,9 @@ fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
         return Plan::reload(reason, situation.memory);
     }
     let mut turn = Turn::new(situation);
-    let planned = wanted.pools.iter().try_for_each(|pool| turn.pool(loaded.pool(pool.name), pool));
+    let mut pools = wanted.pools.iter().zip(wanted.changeable());
+    let planned =
+        pools.try_for_each(|(pool, changeable)| turn.pool(loaded.pool(pool.name), pool, changeable));
     match planned.and_then(|()| turn.refused(&wanted)) {
         Ok(()) => turn.finish(),
         Err(reason) => Plan::reload(reason, situation.memory),

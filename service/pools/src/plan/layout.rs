@@ -102,6 +102,27 @@ pub(super) struct Settings<'d> {
 }
 
 impl<'d> Layout<'d> {
+    /// What commands can change of each server, pool by pool; `None` where not all of its options are known. Most lines
+    /// say what the one before said.
+    pub(super) fn changeable(&self) -> Vec<Vec<Option<Changeable>>> {
+        let mut last: Option<(&Pool<'d>, &Member<'d>, Option<Changeable>)> = None;
+        let mut all = Vec::with_capacity(self.pools.len());
+        for pool in &self.pools {
+            let mut servers = Vec::with_capacity(pool.servers.len());
+            for member in &pool.servers {
+                let known = last.filter(|(before, other, _)| {
+                    let is_here = std::ptr::eq(*before, pool) && other.says_the_same(member);
+                    is_here || pool.shares(member, (before, other))
+                });
+                let changeable = known.map_or_else(|| pool.changeable(member), |(.., known)| known);
+                last = Some((pool, member, changeable));
+                servers.push(changeable);
+            }
+            all.push(servers);
+        }
+        all
+    }
+
     /// Reads the parts of each file as HAProxy does, one after the other.
     pub(super) fn read(files: &[Vec<&'d FilePart>]) -> Self {
         let mut reader = Reader::default();
@@ -160,6 +181,17 @@ impl<'d> Pool<'d> {
     /// What commands can change of it; `None` where not all of its options are known.
     pub(super) fn changeable(&self, member: &Member<'d>) -> Option<Changeable> {
         Changeable::read(self.lists(member))
+    }
+
+    /// Whether a server of this pool has the options that one of another pool has: the same words after the same
+    /// `default-server` lines, as pools have that one `defaults` section or loop gives them.
+    fn shares(&self, member: &Member<'_>, other: (&Pool<'_>, &Member<'_>)) -> bool {
+        let (pool, theirs) = other;
+        let mine = &self.settings.default_server[..member.defaults];
+        let lines = &pool.settings.default_server[..theirs.defaults];
+        member.source == theirs.source
+            && mine.len() == lines.len()
+            && mine.iter().zip(lines).all(|(mine, theirs)| std::ptr::eq(*mine, *theirs))
     }
 
     /// Whether the option is on; `false` where it is not known.

@@ -70,14 +70,20 @@ impl<'a> Turn<'a> {
 
 impl Turn<'_> {
     /// Plans for one pool: first what makes servers serve, then what takes them out.
-    pub(super) fn pool(&mut self, loaded: Option<&Pool<'_>>, wanted: &Pool<'_>) -> Needed<()> {
+    /// `changeable`: what commands can change of each wanted server.
+    pub(super) fn pool(
+        &mut self,
+        loaded: Option<&Pool<'_>>,
+        wanted: &Pool<'_>,
+        changeable: Vec<Option<Changeable>>,
+    ) -> Needed<()> {
         let nothing = BTreeMap::new();
         let situation = self.situation;
         let observed = situation.observed.pools.get(wanted.name).unwrap_or(&nothing);
         if wanted.settings.disabled {
             return Ok(());
         }
-        let view = View::new(situation, loaded, wanted, observed);
+        let view = View::new(situation, loaded, wanted, observed, changeable);
         let mut missing = Vec::new();
         for member in &wanted.servers {
             match view.observed.get(member.name) {
@@ -182,8 +188,8 @@ impl<'a, 'd> View<'a, 'd> {
         loaded: Option<&'a Pool<'d>>,
         wanted: &'a Pool<'d>,
         observed: &'a BTreeMap<String, ObservedServer>,
+        changeable: Vec<Option<Changeable>>,
     ) -> Self {
-        let changeable = changeable(wanted);
         let mut view = Self {
             situation,
             loaded,
@@ -262,16 +268,6 @@ impl<'a, 'd> View<'a, 'd> {
         reason.section = format!("pool {}", self.wanted.name);
         reason
     }
-}
-
-/// What commands can change of each server. Most lines of a pool say the same, so the last answer mostly holds.
-fn changeable(pool: &Pool<'_>) -> Vec<Option<Changeable>> {
-    let mut all = Vec::with_capacity(pool.servers.len());
-    for (at, member) in pool.servers.iter().enumerate() {
-        let before = at.checked_sub(1).filter(|before| pool.servers[*before].says_the_same(member));
-        all.push(before.map_or_else(|| pool.changeable(member), |before| all[before]));
-    }
-    all
 }
 
 /// `BACKEND/SERVER`.
