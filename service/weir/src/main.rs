@@ -57,7 +57,7 @@ fn main() -> ExitCode {
     // One TLS provider for the whole process. Only a second call could fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Cli::parse().command;
-    let ended = runtime().and_then(|runtime| {
+    let ended = runtime(&arguments).and_then(|runtime| {
         let ended = runtime.block_on(command(arguments));
         runtime.shutdown_timeout(LINGER);
         ended
@@ -68,9 +68,14 @@ fn main() -> ExitCode {
     })
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("threads cannot be started")
+/// The daemon works in one thread: between HAProxy and Consul it mostly waits, and two threads wake one another at every
+/// step. What takes long is done aside.
+fn runtime(command: &Command) -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut runtime = match command {
+        Command::Run(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build().context("threads cannot be started")
 }
 
 async fn command(command: Command) -> anyhow::Result<ExitCode> {
