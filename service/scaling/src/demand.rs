@@ -18,8 +18,8 @@ pub struct Reading {
     pub at: SystemTime,
     /// One sample from each process that answered.
     pub samples: Vec<Sample>,
-    /// The processes that are known and did not answer, in words for people. Missing is not zero: with any of
-    /// these nothing can be said.
+    /// The processes that are known and did not answer, in words for people. Missing is not zero: what the others
+    /// show is then a lower bound.
     pub missing: Vec<String>,
 }
 
@@ -37,8 +37,13 @@ pub struct Measure {
     /// What one instance can do at once by its `maxconn`, over all current processes; `None` where a server line
     /// has none.
     pub slots: Option<f64>,
-    /// Sessions since the start of each process, by server; differences of these are arrivals.
+    /// Requests since the start of each process; differences of these are arrivals. By backend where the group has
+    /// it for itself, else by server.
     pub totals: BTreeMap<Counter, u64>,
+    /// Responses 5xx since the start of each process, by backend; in a shared one they may be somebody else's.
+    pub errors: BTreeMap<Counter, u64>,
+    /// The processes that did not answer: with any, all of this is a lower bound.
+    pub missing: Vec<String>,
 }
 
 /// Whose counter it is. Two processes never share one.
@@ -72,17 +77,15 @@ pub enum Unknown {
 
 /// Finds the group's work in a reading. `instances` are the addresses of the group's instances.
 pub fn measure(reading: &Reading, instances: &BTreeSet<SocketAddr>) -> Result<Measure, Unknown> {
-    if !reading.missing.is_empty() {
-        return Err(Unknown::ProcessMissing(reading.missing.join(", ")));
-    }
+    let missing = || Unknown::ProcessMissing(reading.missing.join(", "));
     if reading.samples.iter().all(|sample| sample.leaving) {
-        return Err(Unknown::NoProcess);
+        return Err(if reading.missing.is_empty() { Unknown::NoProcess } else { missing() });
     }
     let shares: Vec<Share<'_>> =
         reading.samples.iter().flat_map(|sample| shares(sample, instances)).collect();
     let current: Vec<&Share<'_>> = shares.iter().filter(|share| !share.sample.leaving).collect();
     if current.is_empty() {
-        return Err(Unknown::NoServer);
+        return Err(if reading.missing.is_empty() { Unknown::NoServer } else { missing() });
     }
     Ok(Measure {
         at: reading.at,
@@ -91,6 +94,8 @@ pub fn measure(reading: &Reading, instances: &BTreeSet<SocketAddr>) -> Result<Me
         serving: serving(&current),
         slots: slots(&current),
         totals: shares.iter().flat_map(Share::totals).collect(),
+        errors: shares.iter().map(Share::errors).collect(),
+        missing: reading.missing.clone(),
     })
 }
 
@@ -153,9 +158,16 @@ impl Share<'_> {
         if total == 0 { 1.0 } else { ours as f64 / total as f64 }
     }
 
-    fn totals(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
-        let (process, backend) = (self.sample.process, self.backend.name.as_str());
-        self.ours.iter().map(move |server| (Counter::of(process, backend, &server.name), server.total))
+    fn totals(&self) -> Vec<(Counter, u64)> {
+        let of = |server: &str| Counter::of(self.sample.process, &self.backend.name, server);
+        if self.others.is_empty() && self.backend.requests > 0 {
+            return vec![(of(""), self.backend.requests)];
+        }
+        self.ours.iter().map(|server| (of(&server.name), server.total)).collect()
+    }
+
+    fn errors(&self) -> (Counter, u64) {
+        (Counter::of(self.sample.process, &self.backend.name, ""), self.backend.errors)
     }
 }
 
