@@ -22,6 +22,7 @@ mod raw;
 mod sample;
 mod schedule;
 mod seen;
+pub mod simulate;
 mod strategy;
 
 pub use cron::Cron;
