@@ -1,0 +1,87 @@
+//! The suite's results as a page of documentation.
+
+use std::fmt::Write;
+
+use super::Case;
+use super::verdict::{Total, Verdict};
+use crate::simulate::Outcome;
+
+/// What the page says before the figures.
+const ABOUT: &str = "\
+# Weir against other autoscalers, simulated
+
+This page is made by `make simulate`; do not edit it. The first scaler is Weir's strategy `concurrency` with nothing set in the
+policy, through the same code that decides in the daemon. The others are the Horizontal Pod Autoscaler of Kubernetes (`hpa`), the
+pod autoscaler of Knative (`kpa`) and the Nomad Autoscaler's `target-value`, each with its published rules and defaults. They get what is
+best for them: the work in the whole pool with HAProxy's queue, at once and never missing, and 7 of an instance's 10 slots as their aim.
+
+All scale the same model: requests arrive as a Poisson process at the rate of each second and take 100 ms in the mean
+(exponential), an instance does 10 at once and needs 20 s to start, what finds no free slot waits in one queue, and Nomad refuses to
+scale until the instances of the change before were healthy for 10 s. Between 2 and 400 instances. The load `measured` has its own
+instances: it is the one that was run on a real Nomad. *Late* is a request that waited more than half a second for a
+slot. *Instance-hours* count from the placement of an instance until its last request ended. Not in the model: instances that
+fail, what a request costs more when its instance is full, delays of metrics. Read it as a comparison, not as a promise.
+";
+
+/// The page.
+pub fn document(scalers: &[String], cases: &[Case], outcomes: &[Vec<Outcome>], verdict: &Verdict) -> String {
+    let mut text = ABOUT.to_owned();
+    text.push_str("\n## All together\n\n");
+    text.push_str("| scaler | late | late, mean of the loads | instance-hours | instance-hours, mean against the first | changes |\n");
+    text.push_str("|---|---:|---:|---:|---:|---:|\n");
+    verdict.totals.iter().for_each(|total| sum(&mut text, total));
+    shortfalls(&mut text, verdict);
+    text.push_str("\n## Each load\n\n");
+    for case in cases {
+        let _ = writeln!(text, "- `{}`: {}", case.name, case.about);
+    }
+    text.push_str("\n| load | scaler | requests | late | p99 wait | instance-hours | changes | peak |\n");
+    text.push_str("|---|---|---:|---:|---:|---:|---:|---:|\n");
+    for (case, outcomes) in cases.iter().zip(outcomes) {
+        for (outcome, scaler) in outcomes.iter().zip(scalers) {
+            row(&mut text, &case.name, scaler, outcome);
+        }
+    }
+    text
+}
+
+fn sum(text: &mut String, total: &Total) {
+    let _ = writeln!(
+        text,
+        "| `{}` | {:.3} % | {:.3} % | {:.1} | {:.2} | {} |",
+        total.scaler,
+        total.late_percent(),
+        total.mean_late,
+        total.instance_hours,
+        total.mean_hours,
+        total.actions,
+    );
+}
+
+fn row(text: &mut String, name: &str, scaler: &str, outcome: &Outcome) {
+    let _ = writeln!(
+        text,
+        "| {name} | `{scaler}` | {} | {:.3} % | {} | {:.2} | {} | {} |",
+        outcome.requests,
+        outcome.late_percent(),
+        wait(outcome.p99),
+        outcome.instance_hours(),
+        outcome.actions.len(),
+        outcome.peak,
+    );
+}
+
+/// A wait in words.
+fn wait(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
+}
+
+fn shortfalls(text: &mut String, verdict: &Verdict) {
+    text.push_str("\n## Where Weir falls short\n\n");
+    if verdict.shortfalls.is_empty() {
+        text.push_str("On none of these loads.\n");
+    }
+    for shortfall in &verdict.shortfalls {
+        let _ = writeln!(text, "- {shortfall}");
+    }
+}
