@@ -11,6 +11,7 @@ mod outcome;
 mod pool;
 mod random;
 mod ranks;
+pub mod report;
 mod run;
 mod scalers;
 mod setting;
