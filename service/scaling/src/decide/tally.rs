@@ -90,7 +90,7 @@ fn missing(view: &View<'_>, wanted: u64, reason: String) -> Tally {
     let more = match view.policy.on_missing {
         OnMissing::Hold => 0,
         OnMissing::Floor(floor) => floor,
-        OnMissing::Up if view.is_after_cooldown() => count + whole(count as f64 / 4.0).max(1),
+        OnMissing::Up if view.is_calm() => count + whole(count as f64 / 4.0).max(1),
         OnMissing::Up => 0,
     };
     let (wanted, reason) = if more > wanted.max(count) {

@@ -57,7 +57,7 @@ fn a_trend_must_be_no_chance_and_not_over() {
     assert!((slope(&|s| s as f64 / 2.0) - 0.5).abs() < 1e-6);
     assert_eq!(slope(&|s| 30.0 - s as f64 / 2.0), 0.0, "a fall is none");
     assert_eq!(slope(&|s| 20.0 + (s % 3) as f64), 0.0, "chance is none");
-    assert_eq!(slope(&|s| s.min(48) as f64), 0.0, "it is over");
+    assert_eq!(slope(&|s| s.min(44) as f64), 0.0, "it is over");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::seen::{Scale, Timing};
 /// The maxconn of each server.
 const SLOTS: usize = 5;
 /// From asking until the server takes sessions: 3 s, and a check every second.
-const START: f64 = 3.9;
+const START: f64 = 3.6;
 /// From a scale until Nomad takes the next one: the start, and 2 s of `min_healthy_time`.
 const BLOCK: f64 = 5.5;
 const STEP: f64 = 0.005;
@@ -51,7 +51,6 @@ struct World {
     draining_to: Option<u64>,
     instance_seconds: f64,
     first_queue: Option<f64>,
-    log: Vec<String>,
 }
 
 fn rate(at: f64) -> f64 {
@@ -79,7 +78,6 @@ impl World {
             draining_to: None,
             instance_seconds: 0.0,
             first_queue: None,
-            log: Vec::new(),
         }
     }
 
@@ -94,6 +92,12 @@ impl World {
             self.instance_seconds += STEP * self.servers.len() as f64;
             at += STEP;
         }
+    }
+
+    fn played(seed: u64) -> Self {
+        let mut world = Self::new(seed);
+        world.run();
+        world
     }
 
     fn requests(&mut self, at: f64) {
@@ -158,7 +162,6 @@ impl World {
         };
         let decision = decide(&self.policy, &seen, moment(at));
         self.memory.note(&decision, &self.policy);
-        self.log.push(format!("{at:6.2} q{:4} {}", self.queue.len(), decision.reason));
         self.act(at, count, decision.to);
     }
 
@@ -191,21 +194,34 @@ impl World {
             self.draining_to = None;
         }
     }
+
+    /// The first action after the queue appeared: how much later, and to how many.
+    fn answer(&self) -> (f64, u64) {
+        let queue = self.first_queue.unwrap();
+        let &(at, _, to) = self.scales.iter().find(|(at, _, _)| *at > queue).unwrap();
+        (at - queue, to)
+    }
 }
 
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The aims that the whole is measured by, which leave room for what a model does not know.
 #[test]
 fn a_step_by_five_is_answered_in_one_action_and_paid_for_briefly() {
-    for seed in 1..=12 {
-        let mut world = World::new(seed);
-        world.run();
-        let late = world.late as f64 * 100.0 / world.arrived as f64;
-        let summary = format!(
-            "seed {seed}: {} requests, {late:.2} % late, {:.0} instance-seconds, queue at {:?}, scales {:?}",
-            world.arrived, world.instance_seconds, world.first_queue, world.scales
-        );
-        println!("{summary}");
-        if seed == 1 {
-            println!("{}", world.log.join("\n"));
-        }
+    let worlds: Vec<World> = (1..=21).map(World::played).collect();
+    let of = |value: fn(&World) -> f64| median(worlds.iter().map(value).collect());
+    let late = of(|world| world.late as f64 * 100.0 / world.arrived as f64);
+    let paid = of(|world| world.instance_seconds);
+    let actions = of(|world| world.scales.len() as f64);
+    assert!(late <= 8.0 && paid <= 1050.0 && actions <= 6.0, "{late} % late, {paid} s, {actions} actions");
+    for world in &worlds {
+        let (after, to) = world.answer();
+        assert!(world.count() <= 3 && (after > 3.0 || to >= 9), "{:?}", world.scales);
     }
+    let prompt = worlds.iter().filter(|world| world.answer().0 <= 3.0).count();
+    // A deployment that began a moment before the step blocks the answer to it.
+    assert!(prompt >= 20, "{prompt} of 21");
 }
