@@ -178,12 +178,12 @@ fn inputs(load: &Load) -> BTreeMap<&'static str, f64> {
 }
 
 fn work_words(load: &Load, need: &Need, slots: f64) -> String {
-    let mut words = format!(
-        "work of {:.1}, {:.1} slots busy and {:.1} needed on instances of {slots:.0} slots",
-        load.work, need.busy, need.wanted
+    let (work, busy, wanted) = (load.work, need.busy, need.wanted);
+    let words = format!(
+        "work of {work:.1}, {busy:.1} slots busy and {wanted:.1} needed on instances of {slots:.0} slots"
     );
-    if need.queue > 0.5 {
-        words += &format!(", {:.0} waiting when new ones serve", need.queue);
+    if need.queue < 0.5 {
+        return words;
     }
-    words
+    format!("{words}, {:.0} waiting when new ones serve", need.queue)
 }

@@ -188,7 +188,7 @@ fn what_contradicts_itself_is_told() {
 
 #[test]
 fn time_zones_come_from_the_caller() {
-    let berlin = jiff::tz::TimeZone::fixed(jiff::tz::offset(1));
+    let berlin = TimeZone::fixed(jiff::tz::offset(1));
     let zones = |name: &str| (name == "Europe/Berlin").then(|| berlin.clone());
     let with =
         |zone: &str| raw(json!({"schedule": [{"start": "0 9 * * *", "duration": "1h", "timezone": zone}]}));

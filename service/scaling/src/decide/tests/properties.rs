@@ -161,7 +161,7 @@ prop_compose! {
         remembered in option::of(0u64..40),
     ) -> Seen {
         let known = metrics.iter().enumerate().filter_map(|(n, values)| Some((format!("c{n}"), value(values.as_ref()?))));
-        let memory = remembered.map(|count| short(count)).unwrap_or_default();
+        let memory = remembered.map(short).unwrap_or_default();
         Seen { demand, metrics: known.collect(), count, running, job_stopped, memory, ..facts }
     }
 }
@@ -247,7 +247,7 @@ proptest! {
 
     #[test]
     fn no_demand_goes_to_min(min in 1u64..10, more in 0u64..20) {
-        let decision = decide(&plain(min, 40), &super::seen(min + more, calm(0.0, min + more)), now());
+        let decision = decide(&plain(min, 40), &seen(min + more, calm(0.0, min + more)), now());
         prop_assert_eq!(decision.to, min);
     }
 
@@ -255,8 +255,8 @@ proptest! {
     #[test]
     fn one_step_is_enough(work in 0.0f64..2000.0, count in 1u64..60) {
         let policy = plain(1, 1_000_000);
-        let first = decide(&policy, &super::seen(count, calm(work, count)), now());
-        let second = decide(&policy, &super::seen(first.to, calm(work, first.to)), now());
+        let first = decide(&policy, &seen(count, calm(work, count)), now());
+        let second = decide(&policy, &seen(first.to, calm(work, first.to)), now());
         prop_assert_eq!(second.to, first.to, "{} {}", first.reason, second.reason);
     }
 }

@@ -8,8 +8,8 @@ use crate::seen::Scale;
 const HIGH: f64 = 88.0;
 const LOW: f64 = 12.0;
 
-fn scaled(direction: Direction, seconds: u64) -> Option<LastScale> {
-    Some(LastScale { at: ago(seconds), direction })
+fn scaled(direction: Direction, seconds: u64) -> LastScale {
+    LastScale { at: ago(seconds), direction }
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn the_bounds_hold_whatever_is_known() {
         by(Rule::Min, &policy, &seen(2, unknown()), 3);
         by(Rule::Max, &policy, &seen(9, unknown()), 5);
         goes(&policy, &seen(4, unknown()), 4);
-        goes(&policy, &Seen { last_scale: scaled(Direction::Up, 0), ..seen(9, unknown()) }, 5);
+        goes(&policy, &Seen { last_scale: Some(scaled(Direction::Up, 0)), ..seen(9, unknown()) }, 5);
     }
 }
 
@@ -61,17 +61,8 @@ fn rates_are_those_of_the_hpa() {
     let policy = |select: &str| {
         let rates = json!([{"instances": rate(4, "15s")}, {"percent": rate(100, "15s")}]);
         let down = json!([{"instances": rate(1, "1m")}]);
-        let keys = json!({"scale_up": [{"select": select, "rate": rates}], "stabilization": "0s",
-                          "scale_down": [{"rate": down}]});
-        policy(
-            1,
-            50,
-            with_load({
-                let mut keys = keys;
-                keys.as_object_mut().unwrap().remove("stabilization");
-                keys
-            }),
-        )
+        let up = json!([{"select": select, "rate": rates}]);
+        policy(1, 50, with_load(json!({"scale_up": up, "scale_down": [{"rate": down}]})))
     };
     by(Rule::Rates, &policy("max"), &seen(3, calm(HIGH, 3)), 7);
     by(Rule::Rates, &policy("max"), &seen(8, calm(400.0, 8)), 16);
@@ -99,8 +90,10 @@ fn small_decreases_are_not_worth_it_but_the_last_is() {
 #[test]
 fn the_cooldown_holds_decreases_after_increases_and_no_increases() {
     let policy = policy(2, 20, with_load(json!({"stabilization": "0s"})));
-    let after =
-        |direction, seconds, work| Seen { last_scale: scaled(direction, seconds), ..seen(8, calm(work, 8)) };
+    let after = |direction, seconds, work| Seen {
+        last_scale: Some(scaled(direction, seconds)),
+        ..seen(8, calm(work, 8))
+    };
     by(Rule::Cooldown, &policy, &after(Direction::Up, 14, LOW), 8);
     goes(&policy, &after(Direction::Up, 15, LOW), 2);
     goes(&policy, &after(Direction::Up, 1, HIGH), 10);
@@ -113,7 +106,7 @@ fn the_cooldown_holds_decreases_after_increases_and_no_increases() {
 #[test]
 fn cooldown_on_scale_up_waits_after_increases_only() {
     let policy = policy(2, 20, with_load(json!({"cooldown_on_scale_up": "1m"})));
-    let after = |direction| Seen { last_scale: scaled(direction, 9), ..seen(8, calm(HIGH, 8)) };
+    let after = |direction| Seen { last_scale: Some(scaled(direction, 9)), ..seen(8, calm(HIGH, 8)) };
     by(Rule::CooldownOnScaleUp, &policy, &after(Direction::Up), 8);
     goes(&policy, &after(Direction::Down), 10);
 }

@@ -15,6 +15,8 @@ const SLOTS: usize = 5;
 const START: f64 = 3.6;
 /// From a scale until Nomad takes the next one: the start, and 2 s of `min_healthy_time`.
 const BLOCK: f64 = 5.5;
+/// How long every hundredth request takes.
+const LONG: f64 = 8.0;
 const STEP: f64 = 0.005;
 const END: f64 = 180.0;
 
@@ -103,7 +105,7 @@ impl World {
     fn requests(&mut self, at: f64) {
         while self.next <= at {
             self.arrived += 1;
-            let time = if self.arrived.is_multiple_of(100) { 8.0 } else { self.chance.exponential(0.05) };
+            let time = if self.arrived.is_multiple_of(100) { LONG } else { self.chance.exponential(0.05) };
             self.queue.push_back((self.next, time));
             self.next += self.chance.exponential(1.0 / rate(self.next));
         }
@@ -117,7 +119,9 @@ impl World {
                 .filter(|one| one.serves <= at && !one.draining && one.ends.len() < SLOTS);
             let Some(server) = free.min_by_key(|one| one.ends.len()) else { break };
             server.ends.push(at + time);
-            self.late += u64::from(at - came + if time == 8.0 { 0.0 } else { time } > 0.5);
+            // A long one is late by its wait alone.
+            let served = if time < LONG { time } else { 0.0 };
+            self.late += u64::from(at - came + served > 0.5);
             self.queue.pop_front();
         }
         if self.queue.len() > 5 && at > 30.0 && self.first_queue.is_none() {
@@ -186,7 +190,9 @@ impl World {
             return;
         }
         let victims = &mut self.servers[usize::try_from(to).unwrap()..];
-        victims.iter_mut().for_each(|server| server.draining = true);
+        for server in victims.iter_mut() {
+            server.draining = true;
+        }
         self.draining_to = Some(to);
         if victims.iter().all(|server| server.ends.is_empty()) {
             self.scales.push((at, count, to));

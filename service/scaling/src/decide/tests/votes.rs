@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn checks(list: Value) -> Policy {
+fn checks(list: &Value) -> Policy {
     policy(1, 20, json!({"check": list, "stabilization": "0s"}))
 }
 
@@ -42,7 +42,7 @@ fn without_slots_it_holds_and_says_what_to_set() {
 
 #[test]
 fn within_a_group_the_highest_counts() {
-    let both = checks(json!([target("a", "", 10.0), target("b", "", 10.0)]));
+    let both = checks(&json!([target("a", "", 10.0), target("b", "", 10.0)]));
     goes(&both, &with(&[("a", 20.0), ("b", 15.0)], 4), 8);
     goes(&both, &with(&[("a", 5.0), ("b", 2.5)], 4), 2);
     goes(&both, &with(&[("a", 10.0), ("b", 2.5)], 4), 4);
@@ -51,11 +51,11 @@ fn within_a_group_the_highest_counts() {
 
 #[test]
 fn a_named_group_hears_no_vote_for_no_change() {
-    let both = checks(json!([target("a", "g", 10.0), target("b", "g", 10.0)]));
+    let both = checks(&json!([target("a", "g", 10.0), target("b", "g", 10.0)]));
     goes(&both, &with(&[("a", 10.0), ("b", 2.5)], 4), 1);
     goes(&both, &with(&[("a", 10.0), ("b", 10.0)], 4), 4);
     goes(&both, &with(&[("a", 15.0), ("b", 2.5)], 4), 6);
-    let apart = checks(json!([target("a", "g", 10.0), target("b", "h", 10.0)]));
+    let apart = checks(&json!([target("a", "g", 10.0), target("b", "h", 10.0)]));
     goes(&apart, &with(&[("a", 10.0), ("b", 2.5)], 4), 4);
 }
 
@@ -64,7 +64,7 @@ fn what_cannot_tell_lowers_nothing_in_any_group() {
     let list = |on_error: &str| {
         let mut b = target("b", "g", 10.0);
         b["b"][0]["on_error"] = on_error.into();
-        checks(json!([target("a", "g", 10.0), b]))
+        checks(&json!([target("a", "g", 10.0), b]))
     };
     for on_error in ["", "ignore"] {
         goes(&list(on_error), &with(&[("a", 2.5)], 4), 4);
@@ -93,7 +93,7 @@ fn instances_that_start_are_not_asked_for_twice() {
         metrics: [("a".to_owned(), value(&[metric]))].into(),
         ..seen(count, calm(1.0, serving))
     };
-    let policy = checks(each);
+    let policy = checks(&each);
     goes(&policy, &per_instance(15.0, 4, 4), 6);
     goes(&policy, &per_instance(15.0, 6, 4), 6);
     goes(&policy, &per_instance(10.0, 6, 6), 6);
@@ -103,7 +103,7 @@ fn instances_that_start_are_not_asked_for_twice() {
 #[test]
 fn the_other_strategies_vote_too() {
     let list = |strategy: Value| {
-        checks(json!([{"a": [{"source": "prometheus", "query": "q", "strategy": [strategy]}]}]))
+        checks(&json!([{"a": [{"source": "prometheus", "query": "q", "strategy": [strategy]}]}]))
     };
     let seen =
         |values: &[f64]| Seen { metrics: [("a".to_owned(), value(values))].into(), ..seen(4, unknown()) };
@@ -111,7 +111,7 @@ fn the_other_strategies_vote_too() {
     goes(&step, &seen(&[90.0, 95.0, 99.0]), 6);
     goes(&step, &seen(&[90.0, 95.0]), 4);
     goes(&list(json!({"pass-through": [{}]})), &seen(&[1.0, 7.8]), 7);
-    let fixed = checks(json!([{"a": [{"strategy": [{"fixed-value": [{"value": 9}]}]}]}]));
+    let fixed = checks(&json!([{"a": [{"strategy": [{"fixed-value": [{"value": 9}]}]}]}]));
     goes(&fixed, &super::seen(4, unknown()), 9);
 }
 
