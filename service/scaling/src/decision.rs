@@ -103,6 +103,8 @@ pub enum Rule {
     Hysteresis,
     /// Not beyond the least drastic recommendation of the window.
     Stabilization,
+    /// No decrease that another would follow at once.
+    Falling,
     /// Not faster than the rates of `scale_up` or `scale_down`.
     Rates,
     /// No decrease within `cooldown` of the last scale.

@@ -10,6 +10,7 @@ use super::tally::Tally;
 use crate::decision::{Clamp, Direction, Rule};
 use crate::history::FRESH;
 use crate::instances::without_old_sessions;
+use crate::policy::Behavior;
 
 /// What the rules make of the wanted count, one clamp for each that changed it.
 pub(super) fn clamps(view: &View<'_>, tally: &Tally) -> Vec<Clamp> {
@@ -55,10 +56,11 @@ impl View<'_> {
     /// increase back, which somebody wrote for that.
     fn calm(&self, chain: &mut Chain, tally: &Tally) {
         let count = self.seen.count;
-        chain.apply(Rule::Hysteresis, self.tolerated(chain.at));
         if count > 0 {
             self.stabilize(chain, tally);
         }
+        // After the window, which may leave little of a large step.
+        chain.apply(Rule::Hysteresis, self.tolerated(chain.at));
         chain.apply(Rule::Rates, chain.at.clamp(self.least(), self.most()));
         if !self.is_after_cooldown() {
             chain.no_fewer(Rule::Cooldown, count);
@@ -75,7 +77,8 @@ impl View<'_> {
             Some(Direction::Down) => self.policy.scale_down.tolerance,
             _ => 0.0,
         };
-        if to.abs_diff(count) as f64 <= tolerance * count as f64 { count } else { to }
+        let bound = to <= self.bounds.floor || to >= self.bounds.ceiling;
+        if !bound && (to.abs_diff(count) as f64) < tolerance * count as f64 { count } else { to }
     }
 
     /// An increase is as small as the least recommendation of its window, a decrease as the greatest; with a window
@@ -93,18 +96,28 @@ impl View<'_> {
         if chain.at < count {
             let greatest = if down.full { down.greatest.min(count) } else { count };
             chain.no_fewer(Rule::Stabilization, greatest);
+            let soon = range(policy.scale_down.stabilization * 2 / 3).greatest;
+            if self.differs(down.greatest, soon) {
+                chain.no_fewer(Rule::Falling, count);
+            }
         }
+    }
+
+    /// Whether a decrease to `at` would soon be followed by one to `soon` that is worth its own deployment: two steps
+    /// take longer than to wait for the end of the fall, as the first one blocks the second.
+    fn differs(&self, now: u64, soon: u64) -> bool {
+        let worth = (Behavior::TOLERANCE * self.seen.count as f64).max(1.0);
+        now.saturating_sub(soon) as f64 > worth
     }
 
     /// Reasons for which nothing is taken away now.
     fn keep(&self, chain: &mut Chain) {
         let count = self.seen.count;
         let window = self.policy.scale_down.stabilization.max(FRESH);
-        let recent = |at: Option<SystemTime>, span| at.is_some_and(|at| self.since(at) < span);
-        if self.rush || recent(self.seen.memory.rushed(), self.policy.panic.window) {
+        if self.rush || self.settles() {
             chain.no_fewer(Rule::Panic, count);
         }
-        if recent(self.seen.role_changed, window) {
+        if self.seen.role_changed.is_some_and(|at| self.since(at) < window) {
             chain.no_fewer(Rule::RoleChange, count);
         }
         if self.load().is_some_and(|load| !load.missing.is_empty()) {
@@ -123,11 +136,12 @@ impl View<'_> {
     fn cap(&self, chain: &mut Chain, tally: &Tally) {
         let count = self.seen.count;
         if self.seen.gain.is_some_and(crate::history::Gain::is_none) {
-            chain.no_more(Rule::NoGain, count.max(chain.at.min(count)));
+            chain.no_more(Rule::NoGain, count);
         }
         if let Some(max_by) = self.policy.max_by {
             // What is unknown takes nothing away; then the budget only keeps the count from rising.
-            let least = if tally.missing { count } else { 0 };
+            let unknown = tally.missing || self.load().is_some_and(|load| !load.missing.is_empty());
+            let least = if unknown { count } else { 0 };
             chain.no_more(Rule::Budget, max_by.instances().max(least));
         }
         if let Some(placeable) = self.seen.placeable {
@@ -155,9 +169,26 @@ impl View<'_> {
         self.seen.held == 0 && (self.seen.count == 0 || idle.is_some_and(|idle| idle >= after))
     }
 
-    /// Whether `cooldown` has passed since the last scale.
+    /// Whether a queue grew for good a moment ago.
+    pub(super) fn settles(&self) -> bool {
+        self.seen.memory.rushed().is_some_and(|at| self.since(at) < self.policy.panic.window)
+    }
+
+    /// Whether the cooldown has passed since the last scale.
     pub(super) fn is_after_cooldown(&self) -> bool {
+        self.seen.last_scale.is_none_or(|last| self.since(last.at) >= self.cooldown(last.direction))
+    }
+
+    /// Whether nothing was scaled for the time of `cooldown`.
+    pub(super) fn is_calm(&self) -> bool {
         self.seen.last_scale.is_none_or(|last| self.since(last.at) >= self.policy.cooldown)
+    }
+
+    pub(super) fn cooldown(&self, after: Direction) -> Duration {
+        match after {
+            Direction::Up => self.policy.cooldown,
+            Direction::Down => self.policy.cooldown_on_scale_down,
+        }
     }
 
     fn heats(&self) -> bool {

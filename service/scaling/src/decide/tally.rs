@@ -88,10 +88,9 @@ fn winner(count: u64, votes: &[Vote], wants: fn(&Vote) -> Option<u64>) -> Option
 fn missing(view: &View<'_>, wanted: u64, reason: String) -> Tally {
     let count = view.seen.count;
     let more = match view.policy.on_missing {
-        OnMissing::Hold => 0,
         OnMissing::Floor(floor) => floor,
-        OnMissing::Up if view.is_after_cooldown() => count + whole(count as f64 / 4.0).max(1),
-        OnMissing::Up => 0,
+        OnMissing::Up if view.is_calm() => count + whole(count as f64 / 4.0).max(1),
+        OnMissing::Up | OnMissing::Hold => 0,
     };
     let (wanted, reason) = if more > wanted.max(count) {
         (more, format!("{reason}; on_missing goes to {more}"))

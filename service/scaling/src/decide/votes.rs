@@ -80,10 +80,16 @@ impl View<'_> {
         let start = self.seen.starts_for(load.serving, self.now);
         let horizon = self.seen.timing.block + self.seen.timing.start;
         let need = need(&load, options, Outlook { start, horizon, rush: self.rush });
-        let (wants, stable) = self.counts(&need, slots);
+        let (mut wants, stable) = self.counts(&need, slots);
+        let mut reason = work_words(&load, &need, slots);
+        if load.surges(self.policy.panic.queue) && wants > self.seen.count {
+            wants = self.seen.count;
+            reason +=
+                "; a queue has just appeared, and is measured for a second before anything is asked for";
+        }
         let mut inputs = inputs(&load);
         inputs.extend([("busy", need.busy), ("needs", need.steady), ("queue_then", need.queue)]);
-        Opinion { inputs, wants: Some(wants), stable: Some(stable), reason: work_words(&load, &need, slots) }
+        Opinion { inputs, wants: Some(wants), stable: Some(stable), reason }
     }
 
     /// What the need amounts to in instances, and what it does without the queue. Places that allocations hold which
@@ -172,12 +178,12 @@ fn inputs(load: &Load) -> BTreeMap<&'static str, f64> {
 }
 
 fn work_words(load: &Load, need: &Need, slots: f64) -> String {
-    let mut words = format!(
-        "work of {:.1}, {:.1} slots busy and {:.1} needed on instances of {slots:.0} slots",
-        load.work, need.busy, need.wanted
+    let (work, busy, wanted) = (load.work, need.busy, need.wanted);
+    let words = format!(
+        "work of {work:.1}, {busy:.1} slots busy and {wanted:.1} needed on instances of {slots:.0} slots"
     );
-    if need.queue > 0.5 {
-        words += &format!(", {:.0} waiting when new ones serve", need.queue);
+    if need.queue < 0.5 {
+        return words;
     }
-    words
+    format!("{words}, {:.0} waiting when new ones serve", need.queue)
 }

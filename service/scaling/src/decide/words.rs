@@ -36,9 +36,13 @@ fn rule(view: &View<'_>, clamp: &Clamp) -> String {
     match clamp.rule {
         Rule::Hysteresis => format!("{wanted} is within the tolerance"),
         Rule::Stabilization => stabilization(view, clamp),
+        Rule::Falling => {
+            format!("{wanted} waits: the recommendation falls on, and one step is faster than two")
+        }
         Rule::Rates => format!("{wanted} would be faster than scale_up and scale_down allow"),
         Rule::Cooldown => {
-            format!("{wanted} waits for the cooldown of {}", format_duration(view.policy.cooldown))
+            let after = view.seen.last_scale.map_or(Direction::Up, |last| last.direction);
+            format!("{wanted} waits for the cooldown of {}", format_duration(view.cooldown(after)))
         }
         Rule::CooldownOnScaleUp => {
             let time = format_duration(view.policy.cooldown_on_scale_up);

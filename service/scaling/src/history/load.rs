@@ -32,6 +32,8 @@ pub struct Load {
     pub slope: f64,
     /// Requests that arrive; `None` with a single measure.
     pub rate: Option<f64>,
+    /// The same over the last ten seconds: less by chance, and later.
+    pub calm_rate: Option<f64>,
     /// Those between the last two measures.
     pub newest_rate: Option<f64>,
     /// Requests that are done with.
@@ -66,13 +68,22 @@ impl Load {
         self.queues[0] > 0.0 && self.queued > 0.0 && full
     }
 
+    /// Whether a queue has just appeared: for how much is needed, the arrivals of a whole second must be known.
+    pub fn surges(&self, patience: Duration) -> bool {
+        self.queues[1] <= self.queues[0] / 10.0 && self.grows_beyond(patience)
+    }
+
     /// Whether the queue grows by more than chance, and would keep the instances that serve busy for longer than
     /// `patience`.
     pub fn rushes(&self, patience: Duration) -> bool {
+        !self.surges(patience) && self.grows_beyond(patience)
+    }
+
+    fn grows_beyond(&self, patience: Duration) -> bool {
         let [newest, before] = self.queues;
         let rate = self.newest_rate.unwrap_or(0.0).max(newest);
         // Arrivals spread by the square root of their number; twice that is rare.
-        let grows = before > 0.0 && newest - before > 2.0 * rate.sqrt();
+        let grows = newest - before > 2.0 * rate.sqrt();
         grows && self.queue_time().is_none_or(|time| time > patience.as_secs_f64())
     }
 

@@ -28,16 +28,19 @@ pub const FRESH: Duration = Duration::from_secs(5);
 
 /// What is kept at least: enough to tell whether the last increase brought anything.
 const KEEP: Duration = Duration::from_mins(5);
-/// The windows that a calm stretch is averaged over, longest first.
-const STRETCHES: [Duration; 4] =
-    [Duration::from_secs(30), Duration::from_secs(20), Duration::from_secs(10), Duration::from_secs(5)];
-/// How far the last [`SMOOTHING`] may be from a stretch's mean to belong to it, in square roots of that mean: the
+/// A calm stretch is found part by part, each so long,
+const PART: Duration = Duration::from_secs(5);
+/// and at most so many of them.
+const STRETCH: u32 = 6;
+/// How far the mean of a part may be from that of the newer ones to belong to them, in square roots of it: the
 /// number of busy slots spreads by its square root, whatever the service times are (M/G/∞).
 const CHANCE: f64 = 1.25;
-/// The windows that must both show a trend: the long one tells it from chance, the short one tells when it is over.
-const TRENDS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(10)];
+/// The time that a trend must have gone on for.
+const TREND: Duration = Duration::from_secs(30);
 /// How many standard errors a slope is away from 0 where it is none by chance: 1 of 370.
 const SIGNIFICANT: f64 = 3.0;
+/// The time that arrivals are averaged over where nothing hurries.
+const CALM: Duration = Duration::from_secs(10);
 /// The time that service times and error rates are a mean of.
 const MINUTE: Duration = Duration::from_mins(1);
 /// Fewer requests than this tell no service time: their mean is off by more than a fifth.
@@ -187,6 +190,7 @@ impl History {
             steady: self.steady(),
             slope: self.slope(),
             rate: self.rate(SMOOTHING, |point| point.arrived),
+            calm_rate: self.rate(CALM, |point| point.arrived),
             newest_rate: self.rate(Duration::from_millis(1), |point| point.arrived),
             completions: self.rate(SMOOTHING, |point| point.completed),
             service_time: self.service_time(),
@@ -221,25 +225,51 @@ impl History {
         (time > 0.0).then(|| sum / time)
     }
 
-    /// The mean of the busy slots over the longest stretch that the last seconds could belong to.
+    /// The mean of the busy slots over the longest time whose every part could belong to it.
     fn steady(&self) -> f64 {
-        let now = self.mean(SMOOTHING, Point::busy);
-        let fits = |mean: &f64| (mean - now).abs() <= CHANCE * mean.max(now).max(1.0).sqrt();
-        let stretches = STRETCHES.iter().map(|stretch| self.mean(*stretch, Point::busy));
-        stretches.into_iter().find(fits).unwrap_or(now)
+        let mut steady = self.mean(SMOOTHING, Point::busy);
+        let (mut sum, mut count) = (0.0, 0);
+        for part in 0..STRETCH {
+            let busy: Vec<f64> = self.part(part).map(Point::busy).collect();
+            let fits = (mean(&busy) - steady).abs() <= CHANCE * steady.max(1.0).sqrt();
+            if busy.is_empty() || !fits {
+                break;
+            }
+            sum += busy.iter().sum::<f64>();
+            count += busy.len();
+            steady = sum / count as f64;
+        }
+        steady
     }
 
-    /// The rise of the busy slots, where it is no chance and not over.
-    fn slope(&self) -> f64 {
-        let over = |span| {
-            let points: Vec<&Point> = self.latest(span).collect();
-            let oldest = points.last()?.at;
-            let values: Vec<(f64, f64)> =
-                points.iter().map(|point| (seconds(oldest, point.at), point.busy())).collect();
-            slope(&values)
+    /// The points of one part of a stretch; 0 is the newest.
+    fn part(&self, number: u32) -> impl Iterator<Item = &Point> {
+        let newest = self.points.back().map(|point| point.at);
+        let end = newest.and_then(|newest| newest.checked_sub(PART * number));
+        let inside = move |point: &&Point| {
+            end.is_some_and(|end| end.duration_since(point.at).is_ok_and(|age| age < PART))
         };
-        let [Some((long, sure)), Some((short, _))] = TRENDS.map(over) else { return 0.0 };
-        if sure > SIGNIFICANT { long.min(short).max(0.0) } else { 0.0 }
+        self.latest(PART * (number + 1)).filter(inside)
+    }
+
+    /// The rise of the busy slots, where it is no chance, and went on through both halves of the window: a jump does
+    /// not, and neither does a rise that is over. Less than most of the window is no trend: after a start all
+    /// connections come back.
+    fn slope(&self) -> f64 {
+        let points: Vec<&Point> = self.latest(TREND).collect();
+        let (Some(newest), Some(oldest)) = (points.first(), points.last()) else { return 0.0 };
+        if seconds(oldest.at, newest.at) < 0.8 * TREND.as_secs_f64() {
+            return 0.0;
+        }
+        let values: Vec<(f64, f64)> =
+            points.iter().map(|point| (seconds(oldest.at, point.at), point.busy())).collect();
+        let (late, early) = values.split_at(values.len() / 2);
+        match (slope(&values), slope(early), slope(late)) {
+            (Some((rise, sure)), Some((early, _)), Some((late, _))) if sure > SIGNIFICANT => {
+                rise.min(early).min(late).max(0.0)
+            }
+            _ => 0.0,
+        }
     }
 
     /// By Little's law: the time that slots were busy, over the requests that were done.

@@ -68,10 +68,10 @@ impl History {
 
     fn window(&self, check: &Check, now: SystemTime) -> Vec<&Point> {
         let end = now.checked_sub(check.offset).unwrap_or(now);
-        let until = self.points.iter().filter(|point| point.at <= end);
+        let mut until = self.points.iter().filter(|point| point.at <= end);
         match check.window {
             Window::Instant => {
-                until.last().filter(|point| within(point.at, end, FRESH)).into_iter().collect()
+                until.next_back().filter(|point| within(point.at, end, FRESH)).into_iter().collect()
             }
             Window::Span(span) => until.filter(|point| within(point.at, end, span.max(FRESH))).collect(),
         }

@@ -20,8 +20,22 @@ pub(super) fn slope(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     }
     let slope = points.iter().map(|(at, value)| (at - x) * (value - y)).sum::<f64>() / spread;
     let rest: f64 = points.iter().map(|(at, value)| (value - y - slope * (at - x)).powi(2)).sum();
-    let error = (rest / (count - 2.0) / spread).sqrt();
+    let rests: Vec<f64> = points.iter().map(|(at, value)| value - y - slope * (at - x)).collect();
+    let error = (rest / (count - 2.0) / spread).sqrt() * repetition(&rests);
     Some((slope, if error > 0.0 { slope / error } else { f64::INFINITY * slope.signum() }))
+}
+
+/// By how much the error of a slope is greater where each deviation resembles the one before (by its correlation r,
+/// √((1 + r) / (1 − r))): sessions that last longer than the time between two measures are in both, and a jump
+/// leaves long runs on either side of the line.
+fn repetition(rests: &[f64]) -> f64 {
+    let total: f64 = rests.iter().map(|rest| rest * rest).sum();
+    let pairs: f64 = rests.windows(2).map(|pair| pair[0] * pair[1]).sum();
+    if total <= 0.0 {
+        return 1.0;
+    }
+    let resembles = (pairs / total).clamp(0.0, 0.95);
+    ((1.0 + resembles) / (1.0 - resembles)).sqrt()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::hint::hint;
 use super::reader::Reader;
+use crate::blocks::labelled;
 use crate::policy::{Behavior, Rate, RateUnit, Select};
 
 const BEHAVIOR_KEYS: &[&str] = &["rate", "select", "stabilization", "tolerance"];
@@ -29,8 +30,19 @@ const UNITS: &[(&str, RateUnit)] =
 /// what was needed within it is needed again.
 pub(super) fn both(reader: &mut Reader<'_>, cooldown: Duration) -> (Behavior, Behavior) {
     let (up, down) = stabilization(reader);
-    let up = behavior(reader, "scale_up", up, Duration::ZERO);
-    (up, behavior(reader, "scale_down", down, cooldown))
+    let plain = Behavior::within(up.unwrap_or_default());
+    let up = behavior(reader, "scale_up", up, plain);
+    let plain = Behavior { tolerance: tolerance(reader), ..Behavior::within(down.unwrap_or(cooldown)) };
+    (up, behavior(reader, "scale_down", down, plain))
+}
+
+/// The strategies of the Nomad Autoscaler have a threshold of their own, and shall do what they do there.
+fn tolerance(reader: &Reader<'_>) -> f64 {
+    let checks = reader.block.get("check").map(labelled).unwrap_or_default();
+    let strategies =
+        checks.into_iter().flatten().filter_map(|(_, check)| check.get("strategy")).map(labelled);
+    let own = strategies.flatten().flatten().all(|(name, _)| name == "concurrency");
+    if own { Behavior::TOLERANCE } else { 0.0 }
 }
 
 /// A duration for decreases, or a block for both directions.
@@ -45,8 +57,7 @@ fn stabilization(reader: &mut Reader<'_>) -> (Option<Duration>, Option<Duration>
     (inner.some_duration("up"), inner.some_duration("down"))
 }
 
-fn behavior(reader: &mut Reader<'_>, key: &str, outer: Option<Duration>, default: Duration) -> Behavior {
-    let plain = Behavior::within(outer.unwrap_or(default));
+fn behavior(reader: &mut Reader<'_>, key: &str, outer: Option<Duration>, plain: Behavior) -> Behavior {
     let Some(block) = reader.bare_block(key) else { return plain };
     let mut inner = reader.inner(block, key.to_owned());
     inner.keys(BEHAVIOR_KEYS);
@@ -55,7 +66,7 @@ fn behavior(reader: &mut Reader<'_>, key: &str, outer: Option<Duration>, default
         inner.problem("stabilization stands here and in the policy: write it once");
     }
     let words = [("disabled", Select::Disabled), ("max", Select::Max), ("min", Select::Min)];
-    let tolerance = inner.number("tolerance").unwrap_or(0.0);
+    let tolerance = inner.number("tolerance").unwrap_or(plain.tolerance);
     if !(0.0..1.0).contains(&tolerance) {
         inner.problem(format!(
             "tolerance = {tolerance}: write a share, at least 0 and less than 1, such as 0.1"

@@ -97,7 +97,8 @@ fn policy(raw: &RawPolicy, reader: &mut Reader<'_>, zones: Zones<'_>) -> Policy 
         reader.problem(format!("min = {} is more than max = {}", raw.min, raw.max));
     }
     reader.keys(POLICY_KEYS);
-    let cooldown = reader.duration("cooldown", Policy::COOLDOWN);
+    let written = reader.some_duration("cooldown");
+    let cooldown = written.unwrap_or(Policy::COOLDOWN);
     let (scale_up, scale_down) = behavior::both(reader, cooldown);
     Policy {
         id: raw.id.clone(),
@@ -108,6 +109,7 @@ fn policy(raw: &RawPolicy, reader: &mut Reader<'_>, zones: Zones<'_>) -> Policy 
         max: raw.max,
         enabled: raw.enabled,
         cooldown,
+        cooldown_on_scale_down: written.unwrap_or(Policy::COOLDOWN_ON_SCALE_DOWN),
         cooldown_on_scale_up: reader.duration("cooldown_on_scale_up", Policy::COOLDOWN_ON_SCALE_UP),
         evaluation_interval: reader.duration("evaluation_interval", Policy::EVALUATION_INTERVAL),
         on_check_error: checks::on_error(reader, "on_check_error").unwrap_or(OnCheckError::Ignore),

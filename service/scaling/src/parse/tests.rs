@@ -34,7 +34,10 @@ fn the_smallest_policy_has_every_default() {
     assert_eq!(policy.checks[0].label, "load");
     assert_eq!(policy.checks[0].source, Source::Haproxy(Signal::Concurrency));
     assert_eq!(policy.checks[0].strategy, Strategy::Concurrency(Concurrency::default()));
-    assert_eq!(policy.scale_down, Behavior::within(Policy::COOLDOWN));
+    assert_eq!(
+        policy.scale_down,
+        Behavior { tolerance: Behavior::TOLERANCE, ..Behavior::within(Policy::COOLDOWN) }
+    );
 }
 
 #[test]
@@ -113,7 +116,11 @@ fn every_key_of_weirs_own_is_read_in_every_shape() {
     let rates = vec![rate(RateUnit::Instances, 4.0, 15), rate(RateUnit::Percent, 100.0, 60)];
     let up = Behavior { stabilization: Duration::ZERO, tolerance: 0.1, select: Select::Min, rates };
     assert_eq!(policy.scale_up, up);
-    let down = Behavior { select: Select::Disabled, ..Behavior::within(Duration::from_mins(5)) };
+    let down = Behavior {
+        select: Select::Disabled,
+        tolerance: Behavior::TOLERANCE,
+        ..Behavior::within(Duration::from_mins(5))
+    };
     assert_eq!(policy.scale_down, down);
     let concurrency =
         Concurrency { target: Some(0.5), slots: Some(8), wait: 0.1, queue_drain: Duration::from_secs(10) };
@@ -181,7 +188,7 @@ fn what_contradicts_itself_is_told() {
 
 #[test]
 fn time_zones_come_from_the_caller() {
-    let berlin = jiff::tz::TimeZone::fixed(jiff::tz::offset(1));
+    let berlin = TimeZone::fixed(jiff::tz::offset(1));
     let zones = |name: &str| (name == "Europe/Berlin").then(|| berlin.clone());
     let with =
         |zone: &str| raw(json!({"schedule": [{"start": "0 9 * * *", "duration": "1h", "timezone": zone}]}));

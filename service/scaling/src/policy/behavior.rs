@@ -9,7 +9,7 @@ use serde::Serialize;
 pub struct Behavior {
     /// The time whose least drastic recommendation counts: the lowest for an increase, the highest for a decrease.
     pub stabilization: Duration,
-    /// How far from the count, as a share of it, nothing happens.
+    /// How far from the count, as a share of it, nothing happens, unless a bound is reached.
     pub tolerance: f64,
     /// Which of the rates holds.
     pub select: Select,
@@ -18,6 +18,10 @@ pub struct Behavior {
 }
 
 impl Behavior {
+    /// Fewer instances by less than this are not worth a deployment, unless they are the fewest that there may be: in
+    /// the time of one nothing else can be done.
+    pub const TOLERANCE: f64 = 0.1;
+
     /// Anything at once, after the window.
     pub fn within(stabilization: Duration) -> Self {
         Self { stabilization, tolerance: 0.0, select: Select::Max, rates: Vec::new() }

@@ -34,8 +34,10 @@ pub struct Policy {
     pub max: u64,
     /// Whether it is in force.
     pub enabled: bool,
-    /// How long no decrease follows after a scale in either direction.
+    /// How long no decrease follows after an increase.
     pub cooldown: Duration,
+    /// How long no decrease follows after a decrease: `cooldown`, where it is written.
+    pub cooldown_on_scale_down: Duration,
     /// How long no further increase follows after an increase.
     pub cooldown_on_scale_up: Duration,
     /// How often it should be looked at.
@@ -71,6 +73,8 @@ impl Policy {
     /// enough that an hour with a hundred bursts does not pay for all of them. The Nomad Autoscaler's 5 minutes
     /// also hold *increases* back, which this cooldown never does, so a decrease that comes too early costs one start.
     pub const COOLDOWN: Duration = Duration::from_secs(15);
+    /// None: the window of `scale_down` is over when the first decrease comes, and load that falls on needs no second.
+    pub const COOLDOWN_ON_SCALE_DOWN: Duration = Duration::ZERO;
     /// None: Nomad itself refuses to scale while the deployment of the last increase runs.
     pub const COOLDOWN_ON_SCALE_UP: Duration = Duration::ZERO;
     /// As often as HAProxy is read. (The Nomad Autoscaler's default is 10 s.)
@@ -82,7 +86,7 @@ impl Policy {
     /// The longest time that a decision looks back on; what keeps a history should keep as much.
     pub fn looks_back(&self) -> Duration {
         let windows = self.checks.iter().map(|check| check.window.span() + check.offset);
-        let rules = [self.cooldown, self.scale_down.stabilization, self.scale_to_zero.unwrap_or_default()];
+        let rules = [self.scale_down.stabilization, self.scale_to_zero.unwrap_or_default()];
         windows.chain(rules).max().unwrap_or_default()
     }
 }
@@ -126,8 +130,9 @@ pub struct Panic {
 }
 
 impl Panic {
-    /// As Knative's panic window: a tenth of its stable window of 60 s.
-    pub const WINDOW: Duration = Duration::from_secs(6);
+    /// The time that new instances are busy with what had been waiting, its few long requests among them. (Knative's is
+    /// 6 s, after which its stable window of 60 s still holds.)
+    pub const WINDOW: Duration = Duration::from_secs(10);
     /// Shorter waits are a burst that is over before another instance could help.
     pub const QUEUE: Duration = Duration::from_millis(250);
 }

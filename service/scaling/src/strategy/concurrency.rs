@@ -26,7 +26,7 @@ pub(crate) struct Outlook {
 pub(crate) struct Need {
     /// Slots that are busy, or would be if there were enough.
     pub(crate) busy: f64,
-    /// Slots for that and its spread.
+    /// Slots for that and its spread, as far as it lasts.
     pub(crate) steady: f64,
     /// Fewer than these are too few: half of the spread is covered, so that a count which just fits is kept.
     pub(crate) least: f64,
@@ -40,11 +40,12 @@ pub(crate) struct Need {
 pub(crate) fn need(load: &Load, options: &Concurrency, outlook: Outlook) -> Need {
     let busy = offered(load, outlook);
     let margin = margin(busy, options);
+    let lasting = by_arrivals(load, load.rate, outlook).min(busy);
     let queue = queue_then(load, outlook);
     let clearing = queue * load.service_time.unwrap_or(0.0) / options.queue_drain.as_secs_f64();
     Need {
         busy,
-        steady: busy + margin,
+        steady: lasting + self::margin(lasting, options) / 2.0,
         least: busy + margin.max(clearing) / 2.0,
         wanted: busy + margin.max(clearing),
         queue,
@@ -65,25 +66,31 @@ fn margin(busy: f64, options: &Concurrency) -> f64 {
 fn offered(load: &Load, outlook: Outlook) -> f64 {
     let rise = (load.slope * outlook.horizon.as_secs_f64()).clamp(0.0, load.steady);
     let calm = load.steady + if load.is_saturated() { 0.0 } else { rise };
-    let pressed = if load.is_saturated() || outlook.rush { by_arrivals(load, outlook) } else { 0.0 };
+    let pressed = if load.is_saturated() || outlook.rush {
+        by_arrivals(load, arrivals(load, outlook), outlook)
+    } else {
+        0.0
+    };
     calm.max(pressed)
 }
 
 /// The mean of an infinite-server queue: work that is there fades with the service time S, and λS builds up, in time H:
 /// W e^(−H/S) + λS (1 − e^(−H/S)). With requests of hours it is W + λH; with short ones λS. Without counters, all
 /// that waits counts as if it were served.
-fn by_arrivals(load: &Load, outlook: Outlook) -> f64 {
-    let Some((rate, time)) = rate(load, outlook).zip(load.service_time).filter(|(rate, _)| *rate > 0.0)
-    else {
+fn by_arrivals(load: &Load, rate: Option<f64>, outlook: Outlook) -> f64 {
+    let Some((rate, time)) = rate.zip(load.service_time).filter(|(rate, _)| *rate > 0.0) else {
         return load.work;
     };
     let fades = (-outlook.horizon.as_secs_f64() / time).exp();
     load.work * fades + rate * time * (1.0 - fades)
 }
 
-fn rate(load: &Load, outlook: Outlook) -> Option<f64> {
-    let newest = load.newest_rate.filter(|_| outlook.rush);
-    newest.into_iter().chain(load.rate).reduce(f64::max)
+/// Requests that arrive: in a rush as many as in any second lately, else without what may be chance.
+fn arrivals(load: &Load, outlook: Outlook) -> Option<f64> {
+    if !outlook.rush {
+        return load.calm_rate.or(load.rate);
+    }
+    load.newest_rate.into_iter().chain(load.rate).reduce(f64::max)
 }
 
 /// Requests that wait by the time that instances asked for now serve, where things go on as they do.
@@ -92,7 +99,7 @@ fn queue_then(load: &Load, outlook: Outlook) -> f64 {
     if waiting <= 0.0 {
         return 0.0;
     }
-    let growth = rate(load, outlook).zip(load.completions).map_or(0.0, |(rate, done)| rate - done);
+    let growth = arrivals(load, outlook).zip(load.completions).map_or(0.0, |(rate, done)| rate - done);
     (waiting + growth * outlook.start.as_secs_f64()).max(0.0)
 }
 
@@ -112,11 +119,11 @@ mod tests {
     #[test]
     fn without_a_queue_work_and_its_spread() {
         let load = Load { work: 39.0, steady: 39.0, ..Load::default() };
-        assert_eq!(slots(&load, &Concurrency::default()), (41.0, 43.0, 43.0));
+        assert_eq!(slots(&load, &Concurrency::default()), (41.0, 41.0, 43.0));
         let targeted = Concurrency { target: Some(0.8), ..Concurrency::default() };
-        assert_eq!(slots(&load, &targeted), (44.0, 49.0, 49.0));
+        assert_eq!(slots(&load, &targeted), (44.0, 44.0, 49.0));
         let large = Load { work: 500.0, steady: 500.0, ..Load::default() };
-        assert_eq!(slots(&large, &Concurrency::default()), (525.0, 550.0, 550.0), "a tenth is free at least");
+        assert_eq!(slots(&large, &Concurrency::default()), (525.0, 525.0, 550.0), "a tenth is free at least");
     }
 
     #[test]

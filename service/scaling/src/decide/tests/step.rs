@@ -12,9 +12,11 @@ use crate::seen::{Scale, Timing};
 /// The maxconn of each server.
 const SLOTS: usize = 5;
 /// From asking until the server takes sessions: 3 s, and a check every second.
-const START: f64 = 3.9;
+const START: f64 = 3.6;
 /// From a scale until Nomad takes the next one: the start, and 2 s of `min_healthy_time`.
 const BLOCK: f64 = 5.5;
+/// How long every hundredth request takes.
+const LONG: f64 = 8.0;
 const STEP: f64 = 0.005;
 const END: f64 = 180.0;
 
@@ -51,7 +53,6 @@ struct World {
     draining_to: Option<u64>,
     instance_seconds: f64,
     first_queue: Option<f64>,
-    log: Vec<String>,
 }
 
 fn rate(at: f64) -> f64 {
@@ -79,7 +80,6 @@ impl World {
             draining_to: None,
             instance_seconds: 0.0,
             first_queue: None,
-            log: Vec::new(),
         }
     }
 
@@ -96,10 +96,16 @@ impl World {
         }
     }
 
+    fn played(seed: u64) -> Self {
+        let mut world = Self::new(seed);
+        world.run();
+        world
+    }
+
     fn requests(&mut self, at: f64) {
         while self.next <= at {
             self.arrived += 1;
-            let time = if self.arrived.is_multiple_of(100) { 8.0 } else { self.chance.exponential(0.05) };
+            let time = if self.arrived.is_multiple_of(100) { LONG } else { self.chance.exponential(0.05) };
             self.queue.push_back((self.next, time));
             self.next += self.chance.exponential(1.0 / rate(self.next));
         }
@@ -113,7 +119,9 @@ impl World {
                 .filter(|one| one.serves <= at && !one.draining && one.ends.len() < SLOTS);
             let Some(server) = free.min_by_key(|one| one.ends.len()) else { break };
             server.ends.push(at + time);
-            self.late += u64::from(at - came + if time == 8.0 { 0.0 } else { time } > 0.5);
+            // A long one is late by its wait alone.
+            let served = if time < LONG { time } else { 0.0 };
+            self.late += u64::from(at - came + served > 0.5);
             self.queue.pop_front();
         }
         if self.queue.len() > 5 && at > 30.0 && self.first_queue.is_none() {
@@ -158,7 +166,6 @@ impl World {
         };
         let decision = decide(&self.policy, &seen, moment(at));
         self.memory.note(&decision, &self.policy);
-        self.log.push(format!("{at:6.2} q{:4} {}", self.queue.len(), decision.reason));
         self.act(at, count, decision.to);
     }
 
@@ -183,7 +190,9 @@ impl World {
             return;
         }
         let victims = &mut self.servers[usize::try_from(to).unwrap()..];
-        victims.iter_mut().for_each(|server| server.draining = true);
+        for server in victims.iter_mut() {
+            server.draining = true;
+        }
         self.draining_to = Some(to);
         if victims.iter().all(|server| server.ends.is_empty()) {
             self.scales.push((at, count, to));
@@ -191,21 +200,34 @@ impl World {
             self.draining_to = None;
         }
     }
+
+    /// The first action after the queue appeared: how much later, and to how many.
+    fn answer(&self) -> (f64, u64) {
+        let queue = self.first_queue.unwrap();
+        let &(at, _, to) = self.scales.iter().find(|(at, _, _)| *at > queue).unwrap();
+        (at - queue, to)
+    }
 }
 
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The aims that the whole is measured by, which leave room for what a model does not know.
 #[test]
 fn a_step_by_five_is_answered_in_one_action_and_paid_for_briefly() {
-    for seed in 1..=12 {
-        let mut world = World::new(seed);
-        world.run();
-        let late = world.late as f64 * 100.0 / world.arrived as f64;
-        let summary = format!(
-            "seed {seed}: {} requests, {late:.2} % late, {:.0} instance-seconds, queue at {:?}, scales {:?}",
-            world.arrived, world.instance_seconds, world.first_queue, world.scales
-        );
-        println!("{summary}");
-        if seed == 1 {
-            println!("{}", world.log.join("\n"));
-        }
+    let worlds: Vec<World> = (1..=21).map(World::played).collect();
+    let of = |value: fn(&World) -> f64| median(worlds.iter().map(value).collect());
+    let late = of(|world| world.late as f64 * 100.0 / world.arrived as f64);
+    let paid = of(|world| world.instance_seconds);
+    let actions = of(|world| world.scales.len() as f64);
+    assert!(late <= 8.0 && paid <= 1050.0 && actions <= 6.0, "{late} % late, {paid} s, {actions} actions");
+    for world in &worlds {
+        let (after, to) = world.answer();
+        assert!(world.count() <= 3 && (after > 3.0 || to >= 9), "{:?}", world.scales);
     }
+    let prompt = worlds.iter().filter(|world| world.answer().0 <= 3.0).count();
+    // A deployment that began a moment before the step blocks the answer to it.
+    assert!(prompt >= 20, "{prompt} of 21");
 }
