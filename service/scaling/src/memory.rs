@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::decision::Decision;
 use crate::history::FRESH;
-use crate::policy::Policy;
+use crate::policy::{Behavior, Policy};
 
 /// The recommendations of one policy, oldest first. Empty after a start.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,7 +41,8 @@ impl Memory {
             self.rush = Some(decision.at);
         }
         self.entries.extend(decision.stable.map(|count| (decision.at, count)));
-        let keep = policy.scale_up.stabilization.max(policy.scale_down.stabilization) + gap(policy);
+        let windows = [&policy.scale_up, &policy.scale_down].map(Behavior::longest_window);
+        let keep = windows[0].max(windows[1]) + gap(policy);
         let old = |at: SystemTime| decision.at.duration_since(at).is_ok_and(|age| age > keep);
         while self.entries.front().is_some_and(|(at, _)| old(*at)) {
             self.entries.pop_front();

@@ -92,11 +92,12 @@ impl View<'_> {
             let least = if up.full { up.least.max(count) } else { count };
             chain.no_more(Rule::Stabilization, least);
         }
-        let down = range(policy.scale_down.stabilization);
+        let back = policy.scale_down.window(self.seen.timing.block);
+        let down = range(back);
         if chain.at < count {
             let greatest = if down.full { down.greatest.min(count) } else { count };
             chain.no_fewer(Rule::Stabilization, greatest);
-            let soon = range(policy.scale_down.stabilization * 2 / 3).greatest;
+            let soon = range(back * 2 / 3).greatest;
             if self.differs(down.greatest, soon) {
                 chain.no_fewer(Rule::Falling, count);
             }
@@ -113,7 +114,7 @@ impl View<'_> {
     /// Reasons for which nothing is taken away now.
     fn keep(&self, chain: &mut Chain) {
         let count = self.seen.count;
-        let window = self.policy.scale_down.stabilization.max(FRESH);
+        let window = self.policy.scale_down.window(self.seen.timing.block).max(FRESH);
         if self.rush || self.settles() {
             chain.no_fewer(Rule::Panic, count);
         }

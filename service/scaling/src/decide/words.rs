@@ -84,7 +84,7 @@ fn keeps(view: &View<'_>, clamp: &Clamp) -> String {
 fn stabilization(view: &View<'_>, clamp: &Clamp) -> String {
     let down = clamp.to > clamp.from;
     let behavior = if down { &view.policy.scale_down } else { &view.policy.scale_up };
-    let window = format_duration(behavior.stabilization);
+    let window = format_duration(behavior.window(view.seen.timing.block));
     let what = if down { "greatest" } else { "least" };
     format!("{} is the {what} of the last {window}, or they were not watched in full", clamp.to)
 }

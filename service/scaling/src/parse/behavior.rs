@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::hint::hint;
 use super::reader::Reader;
 use crate::blocks::labelled;
-use crate::policy::{Behavior, Rate, RateUnit, Select};
+use crate::policy::{Behavior, Policy, Rate, RateUnit, Select};
 
 const BEHAVIOR_KEYS: &[&str] = &["rate", "select", "stabilization", "tolerance"];
 const STABILIZATION_KEYS: &[&str] = &["down", "up"];
@@ -28,21 +28,26 @@ const UNITS: &[(&str, RateUnit)] =
 
 /// What holds for increases and for decreases. A decrease waits as long as the cooldown, where nothing else is said:
 /// what was needed within it is needed again.
-pub(super) fn both(reader: &mut Reader<'_>, cooldown: Duration) -> (Behavior, Behavior) {
+pub(super) fn both(reader: &mut Reader<'_>, cooldown: Option<Duration>) -> (Behavior, Behavior) {
     let (up, down) = stabilization(reader);
     let plain = Behavior::within(up.unwrap_or_default());
     let up = behavior(reader, "scale_up", up, plain);
-    let plain = Behavior { tolerance: tolerance(reader), ..Behavior::within(down.unwrap_or(cooldown)) };
+    let written = down.or(cooldown);
+    let own = is_own(reader);
+    let plain = Behavior {
+        tolerance: if own { Behavior::TOLERANCE } else { 0.0 },
+        adapts: own && written.is_none(),
+        ..Behavior::within(written.unwrap_or(Policy::COOLDOWN))
+    };
     (up, behavior(reader, "scale_down", down, plain))
 }
 
 /// The strategies of the Nomad Autoscaler have a threshold of their own, and shall do what they do there.
-fn tolerance(reader: &Reader<'_>) -> f64 {
+fn is_own(reader: &Reader<'_>) -> bool {
     let checks = reader.block.get("check").map(labelled).unwrap_or_default();
     let strategies =
         checks.into_iter().flatten().filter_map(|(_, check)| check.get("strategy")).map(labelled);
-    let own = strategies.flatten().flatten().all(|(name, _)| name == "concurrency");
-    if own { Behavior::TOLERANCE } else { 0.0 }
+    strategies.flatten().flatten().all(|(name, _)| name == "concurrency")
 }
 
 /// A duration for decreases, or a block for both directions.
@@ -74,6 +79,7 @@ fn behavior(reader: &mut Reader<'_>, key: &str, outer: Option<Duration>, plain: 
     }
     Behavior {
         stabilization: own.unwrap_or(plain.stabilization),
+        adapts: plain.adapts && own.is_none(),
         tolerance,
         select: inner.word("select", &words).unwrap_or_default(),
         rates: rates(&mut inner),

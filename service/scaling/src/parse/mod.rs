@@ -99,7 +99,7 @@ fn policy(raw: &RawPolicy, reader: &mut Reader<'_>, zones: Zones<'_>) -> Policy 
     reader.keys(POLICY_KEYS);
     let written = reader.some_duration("cooldown");
     let cooldown = written.unwrap_or(Policy::COOLDOWN);
-    let (scale_up, scale_down) = behavior::both(reader, cooldown);
+    let (scale_up, scale_down) = behavior::both(reader, written);
     Policy {
         id: raw.id.clone(),
         namespace: raw.namespace.clone(),

@@ -36,7 +36,7 @@ fn the_smallest_policy_has_every_default() {
     assert_eq!(policy.checks[0].strategy, Strategy::Concurrency(Concurrency::default()));
     assert_eq!(
         policy.scale_down,
-        Behavior { tolerance: Behavior::TOLERANCE, ..Behavior::within(Policy::COOLDOWN) }
+        Behavior { tolerance: Behavior::TOLERANCE, adapts: true, ..Behavior::within(Policy::COOLDOWN) }
     );
 }
 
@@ -114,7 +114,7 @@ fn every_key_of_weirs_own_is_read_in_every_shape() {
     assert_eq!((policy.schedules[0].min, policy.schedules[0].max), (Some(4), Some(8)));
     let rate = |unit, value, seconds| Rate { unit, value, period: Duration::from_secs(seconds) };
     let rates = vec![rate(RateUnit::Instances, 4.0, 15), rate(RateUnit::Percent, 100.0, 60)];
-    let up = Behavior { stabilization: Duration::ZERO, tolerance: 0.1, select: Select::Min, rates };
+    let up = Behavior { tolerance: 0.1, select: Select::Min, rates, ..Behavior::within(Duration::ZERO) };
     assert_eq!(policy.scale_up, up);
     let down = Behavior {
         select: Select::Disabled,

@@ -86,7 +86,7 @@ impl Policy {
     /// The longest time that a decision looks back on; what keeps a history should keep as much.
     pub fn looks_back(&self) -> Duration {
         let windows = self.checks.iter().map(|check| check.window.span() + check.offset);
-        let rules = [self.scale_down.stabilization, self.scale_to_zero.unwrap_or_default()];
+        let rules = [self.scale_down.longest_window(), self.scale_to_zero.unwrap_or_default()];
         windows.chain(rules).max().unwrap_or_default()
     }
 }

@@ -126,7 +126,7 @@ fn nothing_is_taken_away_soon_after_a_rush() {
 
 #[test]
 fn nothing_is_taken_away_within_a_window_after_a_change_of_roles() {
-    let policy = plain(2, 20);
+    let policy = policy(2, 20, with_load(json!({"stabilization": "15s"})));
     let changed = |seconds| Seen { role_changed: Some(ago(seconds)), ..seen(8, calm(LOW, 8)) };
     by(Rule::RoleChange, &policy, &changed(14), 8);
     goes(&policy, &changed(15), 2);
