@@ -39,13 +39,13 @@ pub(crate) struct Need {
 /// What `load` needs.
 pub(crate) fn need(load: &Load, options: &Concurrency, outlook: Outlook) -> Need {
     let busy = offered(load, outlook);
-    let margin = margin(busy, options);
+    let margin = margin(busy, options, outlook);
     let lasting = by_arrivals(load, load.rate, outlook).min(busy);
     let queue = queue_then(load, outlook);
     let clearing = queue * load.service_time.unwrap_or(0.0) / options.queue_drain.as_secs_f64();
     Need {
         busy,
-        steady: lasting + self::margin(lasting, options) / 2.0,
+        steady: lasting + lasting_margin(lasting, options, outlook),
         least: busy + margin.max(clearing) / 2.0,
         wanted: busy + margin.max(clearing),
         queue,
@@ -53,11 +53,25 @@ pub(crate) fn need(load: &Load, options: &Concurrency, outlook: Outlook) -> Need
 }
 
 /// What is kept free for spread and growth. A target that somebody chose stands instead.
-fn margin(busy: f64, options: &Concurrency) -> f64 {
+fn margin(busy: f64, options: &Concurrency, outlook: Outlook) -> f64 {
     match options.target {
         Some(target) => busy / target - busy,
-        None => (margin_factor(options.wait) * busy.sqrt()).max(Concurrency::HEADROOM * busy),
+        None => {
+            let spread = margin_factor(options.wait) * busy.sqrt();
+            spread.max(Concurrency::HEADROOM * busy).max(growth(busy, outlook))
+        }
     }
+}
+
+/// The same for what was needed in a window, whose highest has the spread in it already.
+fn lasting_margin(lasting: f64, options: &Concurrency, outlook: Outlook) -> f64 {
+    let half = margin(lasting, options, Outlook { horizon: Duration::ZERO, ..outlook }) / 2.0;
+    if options.target.is_some() { half } else { half.max(growth(lasting, outlook)) }
+}
+
+/// By how much the load may grow before anything can be done about it.
+fn growth(busy: f64, outlook: Outlook) -> f64 {
+    busy * (Concurrency::GROWTH * outlook.horizon.as_secs_f64()).min(Concurrency::MOST_GROWTH)
 }
 
 /// Slots that would be busy. Without a queue they are counted, and a trend is carried on until the next decision can
@@ -123,7 +137,20 @@ mod tests {
         let targeted = Concurrency { target: Some(0.8), ..Concurrency::default() };
         assert_eq!(slots(&load, &targeted), (44.0, 44.0, 49.0));
         let large = Load { work: 500.0, steady: 500.0, ..Load::default() };
-        assert_eq!(slots(&large, &Concurrency::default()), (525.0, 525.0, 550.0), "a tenth is free at least");
+        assert_eq!(slots(&large, &Concurrency::default()), (525.0, 530.0, 550.0), "a tenth is free at least");
+    }
+
+    #[test]
+    fn the_longer_nothing_can_be_done_the_more_is_kept_free() {
+        let load = Load { work: 100.0, steady: 100.0, ..Load::default() };
+        let wanted = |seconds| {
+            let outlook = Outlook { horizon: Duration::from_secs(seconds), ..outlook(false) };
+            need(&load, &Concurrency::default(), outlook).wanted.round()
+        };
+        let found = [10, 30, 50, 600].map(wanted);
+        let near =
+            found.iter().zip([110.0, 118.0, 130.0, 143.0]).all(|(one, other)| (one - other).abs() < 0.5);
+        assert!(near, "{found:?}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::history::{Demand, Load, Metric};
 use crate::memory::Memory;
 use crate::policy::Policy;
 use crate::raw::RawPolicy;
-use crate::seen::Seen;
+use crate::seen::{Seen, Timing};
 use crate::{decide, parse};
 
 fn now() -> SystemTime {
@@ -63,7 +63,16 @@ fn unknown() -> Demand {
 
 /// A sight in which nothing keeps the count, with recommendations of 0 for as long as policies look back.
 fn seen(count: u64, demand: Demand) -> Seen {
-    Seen { count, job_modify_index: 54, running: count, demand, memory: remembers(0), ..Seen::default() }
+    let timing = Timing { start: Duration::from_secs(4), block: Duration::from_secs(5) };
+    Seen {
+        count,
+        job_modify_index: 54,
+        running: count,
+        demand,
+        memory: remembers(0),
+        timing,
+        ..Seen::default()
+    }
 }
 
 /// A memory of the same recommendation every second of ten minutes.
