@@ -26,8 +26,8 @@ const LONGEST_PERIOD: Duration = Duration::from_mins(30);
 const UNITS: &[(&str, RateUnit)] =
     &[("instances", RateUnit::Instances), ("percent", RateUnit::Percent), ("pods", RateUnit::Instances)];
 
-/// What holds for increases and for decreases. A decrease waits as long as the cooldown, where nothing else is said:
-/// what was needed within it is needed again.
+/// What holds for increases and for decreases. A decrease waits as long as the cooldown, where nothing else
+/// is said: what was needed within it is needed again.
 pub(super) fn both(reader: &mut Reader<'_>, cooldown: Duration) -> (Behavior, Behavior) {
     let (up, down) = stabilization(reader);
     let plain = Behavior::within(up.unwrap_or_default());

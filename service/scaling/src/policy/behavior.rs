@@ -7,7 +7,8 @@ use serde::Serialize;
 /// What holds for changes in one direction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Behavior {
-    /// The time whose least drastic recommendation counts: the lowest for an increase, the highest for a decrease.
+    /// The time whose least drastic recommendation counts: the lowest for an increase, the highest for a
+    /// decrease.
     pub stabilization: Duration,
     /// How far from the count, as a share of it, nothing happens, unless a bound is reached.
     pub tolerance: f64,
@@ -18,8 +19,8 @@ pub struct Behavior {
 }
 
 impl Behavior {
-    /// Fewer instances by less than this are not worth a deployment, unless they are the fewest that there may be: in
-    /// the time of one nothing else can be done.
+    /// Fewer instances by less than this are not worth a deployment, unless they are the fewest that there
+    /// may be: in the time of one nothing else can be done.
     pub const TOLERANCE: f64 = 0.1;
 
     /// Anything at once, after the window.
