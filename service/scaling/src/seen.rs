@@ -93,9 +93,11 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// An instance that takes 10 s, and Nomad's default `min_healthy_time`, 10 s.
+    /// An instance that takes 5 s, and Nomad's default `min_healthy_time`, 10 s. What is taken for too long
+    /// asks for instances against a queue that will not be;
+    /// [`History::served_after`](crate::History::served_after) tells better.
     fn default() -> Self {
-        Self { start: Duration::from_secs(10), block: Duration::from_secs(20) }
+        Self { start: Duration::from_secs(5), block: Duration::from_secs(15) }
     }
 }
 

@@ -54,6 +54,14 @@ impl History {
         })
     }
 
+    /// How long it took from the increase at `raised` until `count` instances served; `None` while they do
+    /// not, or where it was not watched from the increase on.
+    pub fn served_after(&self, raised: SystemTime, count: u64) -> Option<Duration> {
+        self.since.filter(|since| *since <= raised)?;
+        let serves = |point: &&Point| point.at >= raised && point.serving >= count;
+        self.points.iter().find(serves).and_then(|point| point.at.duration_since(raised).ok())
+    }
+
     /// The points of the time up to a moment; none where it was not watched.
     fn span(&self, end: SystemTime) -> Vec<&Point> {
         let watched = self.since.is_some_and(|since| since + SPAN <= end)

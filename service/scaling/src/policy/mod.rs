@@ -1,7 +1,7 @@
 //! A scaling policy, understood.
 //!
-//! In: what [`parse`](crate::parse) made of a job's `scaling` block. Out: values that
-//! [`decide`](crate::decide) reads. Nothing here fails: what cannot be meant does not parse.
+//! In: what [`parse`](crate::parse()) made of a job's `scaling` block. Out: values that
+//! [`decide`](crate::decide()) reads. Nothing here fails: what cannot be meant does not parse.
 
 mod behavior;
 mod check;
