@@ -1,8 +1,9 @@
 //! Times of a calendar in cron's five fields: minute, hour, day of the month, month, day of the week.
 //!
-//! In: text such as `0 9 * * 1-5`, and a moment in a time zone. Out: the next moment that fits. Fails on anything but
-//! five fields, and on a time that no calendar has. A time that a change of the clock skips comes when the clock goes
-//! on; one that comes twice counts the first time. As in crontab(5), where both days are restricted either will do.
+//! In: text such as `0 9 * * 1-5`, and a moment in a time zone. Out: the next moment that fits. Fails on
+//! anything but five fields, and on a time that no calendar has. A time that a change of the clock skips
+//! comes when the clock goes on; one that comes twice counts the first time. As in crontab(5), where both
+//! days are restricted either will do.
 
 use jiff::civil::{Date, Time};
 use jiff::{ToSpan as _, Zoned};

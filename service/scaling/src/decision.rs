@@ -32,8 +32,8 @@ pub struct Decision {
     pub votes: Vec<Vote>,
     /// What was changed about that, in order.
     pub clamps: Vec<Clamp>,
-    /// The count that would be right without a queue to get rid of, for [`Memory`](crate::Memory); `None` where a
-    /// check could not tell.
+    /// The count that would be right without a queue to get rid of, for [`Memory`](crate::Memory); `None`
+    /// where a check could not tell.
     pub stable: Option<u64>,
     /// Whether a queue grows for good.
     pub rush: bool,

@@ -1,7 +1,7 @@
 //! The work that one group of instances has, found in one reading of every HAProxy process.
 //!
-//! Work is what is in the system: sessions being served and requests that wait, in every process, old workers too.
-//! It does not depend on how many instances there are, so a decision made from it does not chase itself.
+//! Work is what is in the system: sessions being served and requests that wait, in every process, old workers
+//! too. It does not depend on how many instances there are, so a decision made from it does not chase itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ pub struct Reading {
     pub at: SystemTime,
     /// One sample from each process that answered.
     pub samples: Vec<Sample>,
-    /// The processes that are known and did not answer, in words for people. Missing is not zero: what the others
-    /// show is then a lower bound.
+    /// The processes that are known and did not answer, in words for people. Missing is not zero: what the
+    /// others show is then a lower bound.
     pub missing: Vec<String>,
 }
 
@@ -34,13 +34,14 @@ pub struct Measure {
     pub queued: f64,
     /// How many instances take new sessions in a current process.
     pub serving: u64,
-    /// What one instance can do at once by its `maxconn`, over all current processes; `None` where a server line
-    /// has none.
+    /// What one instance can do at once by its `maxconn`, over all current processes; `None` where a server
+    /// line has none.
     pub slots: Option<f64>,
-    /// Requests since the start of each process; differences of these are arrivals. By backend where the group has
-    /// it for itself, else by server.
+    /// Requests since the start of each process; differences of these are arrivals. By backend where the
+    /// group has it for itself, else by server.
     pub totals: BTreeMap<Counter, u64>,
-    /// Responses 5xx since the start of each process, by backend; in a shared one they may be somebody else's.
+    /// Responses 5xx since the start of each process, by backend; in a shared one they may be somebody
+    /// else's.
     pub errors: BTreeMap<Counter, u64>,
     /// The processes that did not answer: with any, all of this is a lower bound.
     pub missing: Vec<String>,
@@ -127,7 +128,8 @@ fn takes_part(server: &ServerSample) -> bool {
 }
 
 impl Share<'_> {
-    /// The backend's whole work where it is the group's alone; else that at its servers and its part of the queue.
+    /// The backend's whole work where it is the group's alone; else that at its servers and its part of the
+    /// queue.
     fn work(&self) -> f64 {
         if self.others.is_empty() {
             return self.backend.sessions as f64;
@@ -147,7 +149,8 @@ impl Share<'_> {
         self.backend.queue.saturating_sub(assigned) as f64
     }
 
-    /// The group's part of the backend's capacity: by `maxconn` where every serving server has one, else by number.
+    /// The group's part of the backend's capacity: by `maxconn` where every serving server has one, else by
+    /// number.
     fn part(&self) -> f64 {
         let all = || self.ours.iter().chain(&self.others).filter(|server| server.state.serves());
         let by_maxconn = all().all(|server| server.maxconn.is_some());
@@ -178,8 +181,8 @@ fn serving(current: &[&Share<'_>]) -> u64 {
 }
 
 /// The mean over the group's instances of what all current processes together let one have at once. `maxconn`
-/// holds in each process by itself; in several backends of one process, the largest counts, since the instance
-/// behind them is the same.
+/// holds in each process by itself; in several backends of one process, the largest counts, since the
+/// instance behind them is the same.
 fn slots(current: &[&Share<'_>]) -> Option<f64> {
     let mut largest: BTreeMap<(SocketAddr, Process), u64> = BTreeMap::new();
     for share in current {

@@ -1,8 +1,8 @@
 //! The group's allocations, and which of them Nomad stops for a lower count.
 //!
-//! In: what Nomad says of each allocation. Out: the victims. Nomad cannot be told which to stop, but its order is known
-//! (`computeStop` in `scheduler/reconciler/reconcile_cluster.go`, and seen on a 2.0.6-dev: 6 → 3 → 2 stopped `[5]`,
-//! `[4]`, `[3]`, then `[2]`), so exactly those can be drained before.
+//! In: what Nomad says of each allocation. Out: the victims. Nomad cannot be told which to stop, but its
+//! order is known (`computeStop` in `scheduler/reconciler/reconcile_cluster.go`, and seen on a 2.0.6-dev: 6 →
+//! 3 → 2 stopped `[5]`, `[4]`, `[3]`, then `[2]`), so exactly those can be drained before.
 
 use std::collections::BTreeSet;
 
@@ -47,8 +47,8 @@ impl Instance {
     }
 }
 
-/// The allocations that Nomad stops when the count becomes `count`, in its order: those whose name a canary has taken,
-/// those that are migrating, then the highest name index first.
+/// The allocations that Nomad stops when the count becomes `count`, in its order: those whose name a canary
+/// has taken, those that are migrating, then the highest name index first.
 pub fn victims(instances: &[Instance], count: u64) -> Vec<&Instance> {
     let canaries: BTreeSet<u64> = instances.iter().filter(|one| one.canary).map(|one| one.index).collect();
     let mut live: Vec<&Instance> = instances.iter().filter(|one| one.is_live()).collect();

@@ -1,10 +1,11 @@
 //! How many instances a group needs: samples, demand, policies, decisions.
 //!
-//! Pure: no I/O, no clock, no randomness; the one exception is the time zone database, see [`parse`]. [`Sample`]s come
-//! from every HAProxy process; [`measure`] finds in them the work that one group of instances has, [`History`] makes a
-//! [`Demand`] of what was measured lately, [`parse`] a [`Policy`] of what Nomad hands out, and [`decide`] a [`Decision`]
-//! of both, which carries its inputs and every vote and clamp with its reason. [`Memory`] keeps what later decisions look
-//! back on. A turn is: `history.push(measure(…))`, a [`Seen`] with `history.demand(now)`, `metrics(…)` and the memory,
+//! Pure: no I/O, no clock, no randomness; the one exception is the time zone database, see [`parse()`].
+//! [`Sample`]s come from every HAProxy process; [`measure`] finds in them the work that one group of
+//! instances has, [`History`] makes a [`Demand`] of what was measured lately, [`parse()`] a [`Policy`] of
+//! what Nomad hands out, and [`decide()`] a [`Decision`] of both, which carries its inputs and every vote and
+//! clamp with its reason. [`Memory`] keeps what later decisions look back on. A turn is:
+//! `history.push(measure(…))`, a [`Seen`] with `history.demand(now)`, `metrics(…)` and the memory,
 //! `decide(…)`, `memory.note(…)`.
 
 mod blocks;

@@ -1,9 +1,9 @@
 //! What was recommended lately: the part of a decision that later decisions look back on.
 //!
-//! In: each decision. Out: the least and the greatest recommendation of a window, whether it was watched without a gap,
-//! and when the last rush was. A decision that could not tell leaves a gap, so that a full window follows it before
-//! anything is taken away. What a rush asked for is not among them: paying for it until the window is over cost three
-//! times the instance hours, for nothing.
+//! In: each decision. Out: the least and the greatest recommendation of a window, whether it was watched
+//! without a gap, and when the last rush was. A decision that could not tell leaves a gap, so that a full
+//! window follows it before anything is taken away. What a rush asked for is not among them: paying for it
+//! until the window is over cost three times the instance hours, for nothing.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,7 @@
 //! When something holds: from a moment of the calendar to another one, or for a time.
 //!
-//! In: a schedule and a moment. Out: whether it is within. As with KEDA's cron scaler a span is open where its next
-//! end comes before its next start.
+//! In: a schedule and a moment. Out: whether it is within. As with KEDA's cron scaler a span is open where
+//! its next end comes before its next start.
 
 use std::time::{Duration, SystemTime};
 

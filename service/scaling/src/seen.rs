@@ -21,8 +21,8 @@ pub struct Seen {
     pub job_stopped: bool,
     /// The group's load, by HAProxy.
     pub demand: Demand,
-    /// What the other checks' sources say, by the check's label; [`metrics`](crate::metrics) makes those of HAProxy. A
-    /// label that is not there is missing.
+    /// What the other checks' sources say, by the check's label; [`metrics`](crate::metrics) makes those of
+    /// HAProxy. A label that is not there is missing.
     pub metrics: BTreeMap<String, Metric>,
     /// When the count was changed last, and which way; from Nomad's events, so that it outlives a restart.
     pub last_scale: Option<LastScale>,
@@ -36,11 +36,13 @@ pub struct Seen {
     pub timing: Timing,
     /// The group's allocations; none where they are not known.
     pub instances: Vec<Instance>,
-    /// How many instances the cluster has room for, those that are there included; `None` where it was not asked.
+    /// How many instances the cluster has room for, those that are there included; `None` where it was not
+    /// asked.
     pub placeable: Option<u64>,
     /// The deployment under way, which Nomad would refuse to scale in.
     pub deployment: Deployment,
-    /// When this weir became the leader, or a load balancer its pair's master: connections come back in a burst then.
+    /// When this weir became the leader, or a load balancer its pair's master: connections come back in a
+    /// burst then.
     pub role_changed: Option<SystemTime>,
     /// Requests that weir itself holds while the group is at zero.
     pub held: u64,
@@ -91,9 +93,11 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// An instance that takes 10 s, and Nomad's default `min_healthy_time`, 10 s.
+    /// An instance that takes 5 s, and Nomad's default `min_healthy_time`, 10 s. What is taken for too long
+    /// asks for instances against a queue that will not be;
+    /// [`History::served_after`](crate::History::served_after) tells better.
     fn default() -> Self {
-        Self { start: Duration::from_secs(10), block: Duration::from_secs(20) }
+        Self { start: Duration::from_secs(5), block: Duration::from_secs(15) }
     }
 }
 

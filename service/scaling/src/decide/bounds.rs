@@ -1,7 +1,8 @@
 //! Floors and ceilings: `min` and `max`, and those of the schedules that are open now.
 //!
-//! Of overlapping schedules the highest floor and the highest ceiling hold. Nomad refuses counts outside of the job's
-//! own bounds, so schedules move within these. A floor above a ceiling wins: it is there to be safe.
+//! Of overlapping schedules the highest floor and the highest ceiling hold. Nomad refuses counts outside of
+//! the job's own bounds, so schedules move within these. A floor above a ceiling wins: it is there to be
+//! safe.
 
 use std::time::SystemTime;
 

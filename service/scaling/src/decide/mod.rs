@@ -1,8 +1,9 @@
 //! From a policy and what is seen to a [`Decision`].
 //!
-//! Every check votes; the votes of a group, then those of the groups, amount to a count; rules may hold it back, one
-//! after another, each with its reason; floors and ceilings hold in any case. Pure: nothing is read, nothing is kept.
-//! What later decisions look back on is in the decision itself, for [`Memory`](crate::Memory).
+//! Every check votes; the votes of a group, then those of the groups, amount to a count; rules may hold it
+//! back, one after another, each with its reason; floors and ceilings hold in any case. Pure: nothing is
+//! read, nothing is kept. What later decisions look back on is in the decision itself, for
+//! [`Memory`](crate::Memory).
 
 mod bounds;
 mod rates;
@@ -36,7 +37,7 @@ pub fn decide(policy: &Policy, seen: &Seen, now: SystemTime) -> Decision {
         to,
         action: view.action(to, supersede),
         reason: words::sentence(&view, to, &tally.reason, &clamps),
-        stable: tally.stable,
+        stable: tally.stable.filter(|_| !view.is_partial()),
         rush: view.rush,
         alarm: rules::alarms(&clamps),
         victims: victims(&seen.instances, to).into_iter().map(|one| one.id.clone()).collect(),
@@ -106,6 +107,11 @@ impl View<'_> {
             Demand::Known(load) => Some(load),
             Demand::Unknown { .. } => None,
         }
+    }
+
+    /// Whether a load balancer did not answer, so that there is more work than is known.
+    fn is_partial(&self) -> bool {
+        self.load().is_some_and(|load| !load.missing.is_empty())
     }
 
     /// The votes of the checks that vote now.

@@ -1,8 +1,9 @@
 //! How far a count may go by the rates of `scale_up` and `scale_down`, as Kubernetes' HPA computes it
 //! (`pkg/controller/podautoscaler/horizontal.go`).
 //!
-//! The count at the start of a period is today's without what was added since, and with what was taken away. From there
-//! a rate allows so many instances, or so many hundredths. What has already happened is never undone.
+//! The count at the start of a period is today's without what was added since, and with what was taken away.
+//! From there a rate allows so many instances, or so many hundredths. What has already happened is never
+//! undone.
 
 use std::time::Duration;
 

@@ -1,14 +1,15 @@
 //! The rules between the votes and the action, in order. Each may change the count, and says so.
 //!
-//! Hysteresis, stabilization, rates and cooldowns keep the count calm; then come reasons for which nothing is taken away
-//! now, and for which nothing is added; floors and ceilings come last, so that they hold whatever went before.
+//! Hysteresis, stabilization, rates and cooldowns keep the count calm; then come reasons for which nothing is
+//! taken away now, and for which nothing is added; floors and ceilings come last, so that they hold whatever
+//! went before.
 
 use std::time::{Duration, SystemTime};
 
 use super::View;
 use super::tally::Tally;
 use crate::decision::{Clamp, Direction, Rule};
-use crate::history::FRESH;
+use crate::history::{FRESH, Gain};
 use crate::instances::without_old_sessions;
 use crate::policy::Behavior;
 
@@ -52,8 +53,8 @@ impl Chain {
 }
 
 impl View<'_> {
-    /// What keeps the count from following every breath. In a rush only rates and `cooldown_on_scale_up` hold an
-    /// increase back, which somebody wrote for that.
+    /// What keeps the count from following every breath. In a rush only rates and `cooldown_on_scale_up` hold
+    /// an increase back, which somebody wrote for that.
     fn calm(&self, chain: &mut Chain, tally: &Tally) {
         let count = self.seen.count;
         if count > 0 {
@@ -81,8 +82,8 @@ impl View<'_> {
         if !bound && (to.abs_diff(count) as f64) < tolerance * count as f64 { count } else { to }
     }
 
-    /// An increase is as small as the least recommendation of its window, a decrease as the greatest; with a window
-    /// that was not watched in full there is neither.
+    /// An increase is as small as the least recommendation of its window, a decrease as the greatest; with a
+    /// window that was not watched in full there is neither.
     fn stabilize(&self, chain: &mut Chain, tally: &Tally) {
         let (policy, count) = (self.policy, self.seen.count);
         let newest = tally.stable.unwrap_or(chain.at);
@@ -96,16 +97,16 @@ impl View<'_> {
         let down = range(back);
         if chain.at < count {
             let greatest = if down.full { down.greatest.min(count) } else { count };
+            let soon = range(back * 2 / 3).greatest.max(chain.at);
             chain.no_fewer(Rule::Stabilization, greatest);
-            let soon = range(back * 2 / 3).greatest;
-            if self.differs(down.greatest, soon) {
+            if self.differs(chain.at, soon) {
                 chain.no_fewer(Rule::Falling, count);
             }
         }
     }
 
-    /// Whether a decrease to `at` would soon be followed by one to `soon` that is worth its own deployment: two steps
-    /// take longer than to wait for the end of the fall, as the first one blocks the second.
+    /// Whether a decrease to `now` would soon be followed by one to `soon` that is worth its own deployment:
+    /// two steps take longer than to wait for the end of the fall, as the first one blocks the second.
     fn differs(&self, now: u64, soon: u64) -> bool {
         let worth = (Behavior::TOLERANCE * self.seen.count as f64).max(1.0);
         now.saturating_sub(soon) as f64 > worth
@@ -121,7 +122,7 @@ impl View<'_> {
         if self.seen.role_changed.is_some_and(|at| self.since(at) < window) {
             chain.no_fewer(Rule::RoleChange, count);
         }
-        if self.load().is_some_and(|load| !load.missing.is_empty()) {
+        if self.is_partial() {
             chain.no_fewer(Rule::LoadBalancerUnknown, count);
         }
         if self.load().is_some_and(|load| load.errors_rise) {
@@ -136,13 +137,12 @@ impl View<'_> {
     /// Reasons for which no more are asked for.
     fn cap(&self, chain: &mut Chain, tally: &Tally) {
         let count = self.seen.count;
-        if self.seen.gain.is_some_and(crate::history::Gain::is_none) {
+        if self.seen.gain.is_some_and(Gain::is_none) {
             chain.no_more(Rule::NoGain, count);
         }
         if let Some(max_by) = self.policy.max_by {
             // What is unknown takes nothing away; then the budget only keeps the count from rising.
-            let unknown = tally.missing || self.load().is_some_and(|load| !load.missing.is_empty());
-            let least = if unknown { count } else { 0 };
+            let least = if tally.missing || self.is_partial() { count } else { 0 };
             chain.no_more(Rule::Budget, max_by.instances().max(least));
         }
         if let Some(placeable) = self.seen.placeable {

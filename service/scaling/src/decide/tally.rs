@@ -1,8 +1,9 @@
 //! What the votes amount to, by the Nomad Autoscaler's rules (`policy/handler.go`, `sdk/strategy.go`).
 //!
-//! Within a group of checks an increase goes before no change, and that before a decrease; of two increases or
-//! decreases the higher count counts. A named group hears no vote for no change, unless there is no other. Then the same
-//! among the groups. One difference, for safety: a check that cannot tell lets nobody take anything away, in any group.
+//! Within a group of checks an increase goes before no change, and that before a decrease; of two increases
+//! or decreases the higher count counts. A named group hears no vote for no change, unless there is no other.
+//! Then the same among the groups. One difference, for safety: a check that cannot tell lets nobody take
+//! anything away, in any group.
 
 use std::collections::BTreeMap;
 

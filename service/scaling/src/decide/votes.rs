@@ -1,13 +1,13 @@
 //! What each check asks for.
 //!
-//! In: a check and what its source says. Out: a [`Vote`], with its numbers and its reason. Where the source is unknown it
-//! asks for nothing: missing is not zero.
+//! In: a check and what its source says. Out: a [`Vote`], with its numbers and its reason. Where the source
+//! is unknown it asks for nothing: missing is not zero.
 
 use std::collections::BTreeMap;
 
 use super::View;
 use crate::decision::Vote;
-use crate::history::{Load, Metric};
+use crate::history::{Demand, Load, Metric};
 use crate::instances::unreplaced;
 use crate::policy::{Check, Concurrency, Source, Strategy, TargetValue, Threshold};
 use crate::seen::Seen;
@@ -61,12 +61,11 @@ impl View<'_> {
     }
 
     fn by_load(&self, options: &Concurrency) -> Opinion {
-        match (self.load(), &self.seen.demand) {
-            (Some(load), _) => self.by_work(options, load),
-            (None, crate::history::Demand::Unknown { reason }) => {
+        match &self.seen.demand {
+            Demand::Known(load) => self.by_work(options, load),
+            Demand::Unknown { reason } => {
                 Opinion { reason: format!("its load is unknown: {reason}"), ..Opinion::default() }
             }
-            (None, crate::history::Demand::Known(_)) => Opinion::default(),
         }
     }
 
@@ -92,8 +91,8 @@ impl View<'_> {
         Opinion { inputs, wants: Some(wants), stable: Some(stable), reason }
     }
 
-    /// What the need amounts to in instances, and what it does without the queue. Places that allocations hold which
-    /// are cut off are needed on top. A count that covers half of the margin is kept.
+    /// What the need amounts to in instances, and what it does without the queue. Places that allocations
+    /// hold which are cut off are needed on top. A count that covers half of the margin is kept.
     fn counts(&self, need: &Need, slots: f64) -> (u64, u64) {
         let (count, lost) = (self.seen.count, unreplaced(&self.seen.instances, self.seen.count));
         let instances = |of: f64| whole(of / slots) + lost;
@@ -102,8 +101,8 @@ impl View<'_> {
         (wants, instances(need.steady))
     }
 
-    /// The metric is a mean over the instances that serve or run; a step is from the wanted count, since those that
-    /// start were asked for already: they never turn a step up into one down, nor the reverse.
+    /// The metric is a mean over the instances that serve or run; a step is from the wanted count, since
+    /// those that start were asked for already: they never turn a step up into one down, nor the reverse.
     fn by_target_value(&self, options: &TargetValue, source: &Source, metric: f64) -> Opinion {
         let (seen, count) = (self.seen, self.seen.count);
         let serving = self.load().map(|load| load.serving).filter(|_| matches!(source, Source::Haproxy(_)));

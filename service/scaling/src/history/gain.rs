@@ -1,8 +1,8 @@
 //! What the last increase brought.
 //!
-//! In: when the count was raised, and how long an instance takes to serve. Out: what was done before and since. `None`
-//! where either was not watched, or it is too early to tell. It is forgotten with the measures from before the
-//! increase, five minutes later: then another one may be tried.
+//! In: when the count was raised, and how long an instance takes to serve. Out: what was done before and
+//! since. `None` where either was not watched, or it is too early to tell. It is forgotten with the measures
+//! from before the increase, five minutes later: then another one may be tried.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,8 +25,8 @@ pub struct Gain {
 }
 
 impl Gain {
-    /// Whether more instances did next to nothing for more work. Less than a fifth of what as many instances would do
-    /// alone is nothing: chance moves the completions of ten seconds by a few hundredths.
+    /// Whether more instances did next to nothing for more work. Less than a fifth of what as many instances
+    /// would do alone is nothing: chance moves the completions of ten seconds by a few hundredths.
     pub fn is_none(self) -> bool {
         const SHARE: f64 = 0.2;
         let more = self.instances - 1.0;
@@ -52,6 +52,14 @@ impl History {
             completions: ratio(|point| point.completed)?,
             work: ratio(|point| point.work)?,
         })
+    }
+
+    /// How long it took from the increase at `raised` until `count` instances served; `None` while they do
+    /// not, or where it was not watched from the increase on.
+    pub fn served_after(&self, raised: SystemTime, count: u64) -> Option<Duration> {
+        self.since.filter(|since| *since <= raised)?;
+        let serves = |point: &&Point| point.at >= raised && point.serving >= count;
+        self.points.iter().find(serves).and_then(|point| point.at.duration_since(raised).ok())
     }
 
     /// The points of the time up to a moment; none where it was not watched.

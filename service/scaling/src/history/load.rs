@@ -26,7 +26,8 @@ pub struct Load {
     pub queued: f64,
     /// What waited at the newest measure and at the one before.
     pub queues: [f64; 2],
-    /// Slots that were busy, the mean over the longest time in which it did not change by more than chance does.
+    /// Slots that were busy, the mean over the longest time in which it did not change by more than chance
+    /// does.
     pub steady: f64,
     /// By how much the busy slots rise in a second; 0 where a rise may be chance.
     pub slope: f64,
@@ -44,7 +45,8 @@ pub struct Load {
     pub errors: Option<f64>,
     /// Whether there are clearly more of these than in the minute before.
     pub errors_rise: bool,
-    /// How long there has been no work at all, as far as it was watched without a gap; `None` where there is some.
+    /// How long there has been no work at all, as far as it was watched without a gap; `None` where there is
+    /// some.
     pub idle: Option<Duration>,
     /// Instances that take new sessions.
     pub serving: u64,
@@ -68,13 +70,14 @@ impl Load {
         self.queues[0] > 0.0 && self.queued > 0.0 && full
     }
 
-    /// Whether a queue has just appeared: for how much is needed, the arrivals of a whole second must be known.
+    /// Whether a queue has just appeared: for how much is needed, the arrivals of a whole second must be
+    /// known.
     pub fn surges(&self, patience: Duration) -> bool {
         self.queues[1] <= self.queues[0] / 10.0 && self.grows_beyond(patience)
     }
 
-    /// Whether the queue grows by more than chance, and would keep the instances that serve busy for longer than
-    /// `patience`.
+    /// Whether the queue grows by more than chance, and would keep the instances that serve busy for longer
+    /// than `patience`.
     pub fn rushes(&self, patience: Duration) -> bool {
         !self.surges(patience) && self.grows_beyond(patience)
     }

@@ -1,8 +1,9 @@
 //! What was measured lately, and the load that it amounts to.
 //!
-//! In: one [`Measure`] a second or so, or why there is none. Out: a [`Demand`], and series of a signal for the strategies
-//! that look at a window. Where the newest measure is too old the load is unknown. What happens within a second is
-//! smoothed; a calm stretch is averaged over its whole length, so that a count follows changes and not chance.
+//! In: one [`Measure`] a second or so, or why there is none. Out: a [`Demand`], and series of a signal for
+//! the strategies that look at a window. Where the newest measure is too old the load is unknown. What
+//! happens within a second is smoothed; a calm stretch is averaged over its whole length, so that a count
+//! follows changes and not chance.
 
 mod gain;
 mod load;
@@ -32,8 +33,8 @@ const KEEP: Duration = Duration::from_mins(5);
 const PART: Duration = Duration::from_secs(5);
 /// and at most so many of them.
 const STRETCH: u32 = 6;
-/// How far the mean of a part may be from that of the newer ones to belong to them, in square roots of it: the
-/// number of busy slots spreads by its square root, whatever the service times are (M/G/∞).
+/// How far the mean of a part may be from that of the newer ones to belong to them, in square roots of it:
+/// the number of busy slots spreads by its square root, whatever the service times are (M/G/∞).
 const CHANCE: f64 = 1.25;
 /// The time that a trend must have gone on for.
 const TREND: Duration = Duration::from_secs(30);
@@ -93,8 +94,8 @@ impl History {
         }
     }
 
-    /// Takes in what a reading said. A measure that is not newer than the last one is dropped, unless the clock was
-    /// set back by more than [`FRESH`]: then all begins anew.
+    /// Takes in what a reading said. A measure that is not newer than the last one is dropped, unless the
+    /// clock was set back by more than [`FRESH`]: then all begins anew.
     pub fn push(&mut self, measured: Result<Measure, Unknown>) {
         match measured {
             Err(unknown) => self.unknown = Some(unknown),
@@ -252,9 +253,9 @@ impl History {
         self.latest(PART * (number + 1)).filter(inside)
     }
 
-    /// The rise of the busy slots, where it is no chance, and went on through both halves of the window: a jump does
-    /// not, and neither does a rise that is over. Less than most of the window is no trend: after a start all
-    /// connections come back.
+    /// The rise of the busy slots, where it is no chance, and went on through both halves of the window: a
+    /// jump does not, and neither does a rise that is over. Less than most of the window is no trend: after a
+    /// start all connections come back.
     fn slope(&self) -> f64 {
         let points: Vec<&Point> = self.latest(TREND).collect();
         let (Some(newest), Some(oldest)) = (points.first(), points.last()) else { return 0.0 };

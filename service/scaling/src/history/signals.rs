@@ -33,8 +33,9 @@ impl Metric {
     }
 }
 
-/// What HAProxy says for each check of the policy that looks at one of its signals, by the check's label. Checks of
-/// the strategy `concurrency` are not among them: they are decided from the [`Demand`](super::Demand).
+/// What HAProxy says for each check of the policy that looks at one of its signals, by the check's label.
+/// Checks of the strategy `concurrency` are not among them: they are decided from the
+/// [`Demand`](super::Demand).
 pub fn metrics(policy: &Policy, history: &History, now: SystemTime) -> BTreeMap<String, Metric> {
     let by_signal = |check: &Check| match (&check.source, &check.strategy) {
         (_, Strategy::Concurrency(_)) => None,
@@ -45,7 +46,8 @@ pub fn metrics(policy: &Policy, history: &History, now: SystemTime) -> BTreeMap<
 }
 
 impl History {
-    /// The signal over the check's window. `target-value` multiplies a count, so of a total it gets each instance's part.
+    /// The signal over the check's window. `target-value` multiplies a count, so of a total it gets each
+    /// instance's part.
     fn metric(&self, signal: Signal, check: &Check, now: SystemTime) -> Metric {
         let newest = match self.fresh(now) {
             Ok(newest) => newest,

@@ -25,9 +25,9 @@ pub(super) fn slope(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     Some((slope, if error > 0.0 { slope / error } else { f64::INFINITY * slope.signum() }))
 }
 
-/// By how much the error of a slope is greater where each deviation resembles the one before (by its correlation r,
-/// √((1 + r) / (1 − r))): sessions that last longer than the time between two measures are in both, and a jump
-/// leaves long runs on either side of the line.
+/// By how much the error of a slope is greater where each deviation resembles the one before (by its
+/// correlation r, √((1 + r) / (1 − r))): sessions that last longer than the time between two measures are in
+/// both, and a jump leaves long runs on either side of the line.
 fn repetition(rests: &[f64]) -> f64 {
     let total: f64 = rests.iter().map(|rest| rest * rest).sum();
     let pairs: f64 = rests.windows(2).map(|pair| pair[0] * pair[1]).sum();

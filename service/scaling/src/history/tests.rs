@@ -120,6 +120,8 @@ fn the_gain_of_an_increase_is_told_from_before_and_after() {
         history.gain(at(30), Duration::from_secs(4), at(60))
     };
     let gain = grown(200).unwrap();
+    assert_eq!(after((0..=60).map(|s| (s, 1.0))).served_after(at(30), 3), None, "they do not serve yet");
+    assert_eq!(after((0..=60).map(|s| (s, 1.0))).served_after(at(30), 2), Some(Duration::ZERO));
     assert!((gain.instances - 2.0).abs() < 1e-9 && (gain.completions - 2.0).abs() < 0.1, "{gain:?}");
     assert!(!gain.is_none() && grown(105).unwrap().is_none());
     assert_eq!(after((0..=60).map(|s| (s, 1.0))).gain(at(5), WINDOW, at(60)), None, "not watched before");

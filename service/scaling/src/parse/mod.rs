@@ -1,8 +1,8 @@
 //! From Nomad's JSON of a `scaling` block to a [`Policy`], or to everything that is wrong with it.
 //!
-//! The Nomad Autoscaler's keys mean what they mean there; the others are Weir's. A time zone is looked up in what the
-//! caller passes; [`parse`] takes the system's tz database, which jiff reads from disk once: the one thing in this
-//! crate that is not pure, and only where a schedule names a zone.
+//! The Nomad Autoscaler's keys mean what they mean there; the others are Weir's. A time zone is looked up in
+//! what the caller passes; [`parse`] takes the system's tz database, which jiff reads from disk once: the one
+//! thing in this crate that is not pure, and only where a schedule names a zone.
 
 mod behavior;
 mod checks;
@@ -71,8 +71,8 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// Understands a policy, with the system's time zones. A block that is missing altogether is a policy that keeps `min`
-/// and `max` only.
+/// Understands a policy, with the system's time zones. A block that is missing altogether is a policy that
+/// keeps `min` and `max` only.
 pub fn parse(raw: &RawPolicy) -> Result<Policy, Vec<Problem>> {
     parse_in(raw, &|name| TimeZone::get(name).ok())
 }

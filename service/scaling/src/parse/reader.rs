@@ -1,7 +1,7 @@
 //! Reads one block of a policy key by key.
 //!
-//! In: a block of Nomad's JSON. Out: values; for what is wrong a stand-in, and a [`Problem`] in the common list, so that
-//! all mistakes are told at once.
+//! In: a block of Nomad's JSON. Out: values; for what is wrong a stand-in, and a [`Problem`] in the common
+//! list, so that all mistakes are told at once.
 
 use std::time::Duration;
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 /// What holds for changes in one direction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Behavior {
-    /// The time whose least drastic recommendation counts: the lowest for an increase, the highest for a decrease.
+    /// The time whose least drastic recommendation counts: the lowest for an increase, the highest for a
+    /// decrease.
     pub stabilization: Duration,
     /// Whether that time is lengthened where what is taken away takes long to come back: where nobody wrote it.
     pub adapts: bool,
@@ -20,8 +21,8 @@ pub struct Behavior {
 }
 
 impl Behavior {
-    /// Fewer instances by less than this are not worth a deployment, unless they are the fewest that there may be: in
-    /// the time of one nothing else can be done.
+    /// Fewer instances by less than this are not worth a deployment, unless they are the fewest that there
+    /// may be: in the time of one nothing else can be done.
     pub const TOLERANCE: f64 = 0.1;
 
     /// The window in blocks, see [`Timing`](crate::Timing). What is taken away in a lull is back after one, but the count

@@ -1,7 +1,7 @@
 //! A scaling policy, understood.
 //!
-//! In: what [`parse`](crate::parse) made of a job's `scaling` block. Out: values that [`decide`](crate::decide) reads.
-//! Nothing here fails: what cannot be meant does not parse.
+//! In: what [`parse`](crate::parse()) made of a job's `scaling` block. Out: values that
+//! [`decide`](crate::decide()) reads. Nothing here fails: what cannot be meant does not parse.
 
 mod behavior;
 mod check;
@@ -69,18 +69,20 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Long enough for the deployment of the last scale to be over (start, and 10 s of `min_healthy_time`), short
-    /// enough that an hour with a hundred bursts does not pay for all of them. The Nomad Autoscaler's 5 minutes
-    /// also hold *increases* back, which this cooldown never does, so a decrease that comes too early costs one start.
+    /// Long enough for the deployment of the last scale to be over (start, and 10 s of `min_healthy_time`),
+    /// short enough that an hour with a hundred bursts does not pay for all of them. The Nomad Autoscaler's 5
+    /// minutes also hold *increases* back, which this cooldown never does, so a decrease that comes too early
+    /// costs one start.
     pub const COOLDOWN: Duration = Duration::from_secs(15);
-    /// None: the window of `scale_down` is over when the first decrease comes, and load that falls on needs no second.
+    /// None: the window of `scale_down` is over when the first decrease comes, and load that falls on needs
+    /// no second.
     pub const COOLDOWN_ON_SCALE_DOWN: Duration = Duration::ZERO;
     /// None: Nomad itself refuses to scale while the deployment of the last increase runs.
     pub const COOLDOWN_ON_SCALE_UP: Duration = Duration::ZERO;
     /// As often as HAProxy is read. (The Nomad Autoscaler's default is 10 s.)
     pub const EVALUATION_INTERVAL: Duration = Duration::from_secs(1);
-    /// How long a group is idle before its last instance goes, where `scale_to_zero` is set: the time that KEDA's
-    /// `cooldownPeriod` gives.
+    /// How long a group is idle before its last instance goes, where `scale_to_zero` is set: the time that
+    /// KEDA's `cooldownPeriod` gives.
     pub const IDLE: Duration = Duration::from_mins(5);
 
     /// The longest time that a decision looks back on; what keeps a history should keep as much.
@@ -120,7 +122,8 @@ impl MaxBy {
     }
 }
 
-/// When a queue counts as an emergency: windows and tolerances do not hold an increase back, and nothing is taken away.
+/// When a queue counts as an emergency: windows and tolerances do not hold an increase back, and nothing is
+/// taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Panic {
     /// How long after the last sign of it nothing is taken away.
@@ -130,8 +133,8 @@ pub struct Panic {
 }
 
 impl Panic {
-    /// The time that new instances are busy with what had been waiting, its few long requests among them. (Knative's is
-    /// 6 s, after which its stable window of 60 s still holds.)
+    /// The time that new instances are busy with what had been waiting, its few long requests among them.
+    /// (Knative's is 6 s, after which its stable window of 60 s still holds.)
     pub const WINDOW: Duration = Duration::from_secs(10);
     /// Shorter waits are a burst that is over before another instance could help.
     pub const QUEUE: Duration = Duration::from_millis(250);

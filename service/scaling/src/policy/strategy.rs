@@ -51,14 +51,15 @@ pub struct Concurrency {
 }
 
 impl Concurrency {
-    /// Waits are short then (the time of a request over the number of free slots, in the mean), while small groups are
-    /// not doubled for them: 8 busy slots get 10. Above 26 busy slots [`HEADROOM`](Self::HEADROOM) is more.
+    /// Waits are short then (the time of a request over the number of free slots, in the mean), while small
+    /// groups are not doubled for them: 8 busy slots get 10. Above 26 busy slots [`HEADROOM`](Self::HEADROOM)
+    /// is more.
     pub const WAIT: f64 = 0.5;
-    /// The time in which the rest of the queue goes once instances that were asked for serve: half of it would cost
-    /// twice the extra instances, for less than the time that they took to start.
+    /// The time in which the rest of the queue goes once instances that were asked for serve: half of it
+    /// would cost twice the extra instances, for less than the time that they took to start.
     pub const QUEUE_DRAIN: Duration = Duration::from_secs(7);
-    /// What is kept free at the least, as a share of the busy slots: no group is so large that its load cannot grow
-    /// by a tenth while a deployment keeps it from being scaled.
+    /// What is kept free at the least, as a share of the busy slots: no group is so large that its load
+    /// cannot grow by a tenth while a deployment keeps it from being scaled.
     pub const HEADROOM: f64 = 0.1;
     /// What is kept free for each second until a later decision can take effect, as a share of the busy slots: a load
     /// that grows no faster needs no trend to be served in time. A third of it let ten times as many requests of a real

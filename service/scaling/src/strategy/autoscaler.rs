@@ -5,8 +5,8 @@
 use super::whole;
 use crate::policy::{Change, Steps, TargetValue, Threshold};
 
-/// `target-value`: the count that brings `metric`, a mean over `count` instances, to the target. `None` within the
-/// threshold, and where nothing would change.
+/// `target-value`: the count that brings `metric`, a mean over `count` instances, to the target. `None`
+/// within the threshold, and where nothing would change.
 pub fn target_value(count: u64, metric: f64, options: &TargetValue) -> Option<u64> {
     let factor = if options.target == 0.0 { metric } else { metric / options.target };
     let new = match count {
@@ -20,8 +20,8 @@ pub fn target_value(count: u64, metric: f64, options: &TargetValue) -> Option<u6
     changed(count, within(count, new, options.steps))
 }
 
-/// `threshold`: the count after the step, where at least `trigger` of the values lie from the lower bound up to below
-/// the upper one. `None` otherwise.
+/// `threshold`: the count after the step, where at least `trigger` of the values lie from the lower bound up
+/// to below the upper one. `None` otherwise.
 pub fn threshold(count: u64, values: &[f64], options: &Threshold) -> Option<u64> {
     let lower = options.lower.unwrap_or(f64::NEG_INFINITY);
     let upper = options.upper.unwrap_or(f64::INFINITY);

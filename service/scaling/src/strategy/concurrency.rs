@@ -1,8 +1,9 @@
 //! Strategy `concurrency`: how many slots the work needs, now and when it can be decided again.
 //!
-//! In: what is known of the load, options, and how long an instance takes to serve. Out: two counts of slots: what the
-//! load needs as it is, and what would be asked for, which in a rush also covers the queue that has built up by the
-//! time that new instances serve. A rule of thumb for each number stands where it is computed.
+//! In: what is known of the load, options, and how long an instance takes to serve. Out: two counts of slots:
+//! what the load needs as it is, and what would be asked for, which in a rush also covers the queue that has
+//! built up by the time that new instances serve. A rule of thumb for each number stands where it is
+//! computed.
 
 use std::time::Duration;
 
@@ -74,9 +75,9 @@ fn growth(busy: f64, outlook: Outlook) -> f64 {
     busy * (Concurrency::GROWTH * outlook.horizon.as_secs_f64()).min(Concurrency::MOST_GROWTH)
 }
 
-/// Slots that would be busy. Without a queue they are counted, and a trend is carried on until the next decision can
-/// take effect, though never beyond twice of what is. With a queue the count of busy slots only shows how many there
-/// are, so it is computed from arrivals.
+/// Slots that would be busy. Without a queue they are counted, and a trend is carried on until the next
+/// decision can take effect, though never beyond twice of what is. With a queue the count of busy slots only
+/// shows how many there are, so it is computed from arrivals.
 fn offered(load: &Load, outlook: Outlook) -> f64 {
     let rise = (load.slope * outlook.horizon.as_secs_f64()).clamp(0.0, load.steady);
     let calm = load.steady + if load.is_saturated() { 0.0 } else { rise };
@@ -88,9 +89,9 @@ fn offered(load: &Load, outlook: Outlook) -> f64 {
     calm.max(pressed)
 }
 
-/// The mean of an infinite-server queue: work that is there fades with the service time S, and λS builds up, in time H:
-/// W e^(−H/S) + λS (1 − e^(−H/S)). With requests of hours it is W + λH; with short ones λS. Without counters, all
-/// that waits counts as if it were served.
+/// The mean of an infinite-server queue: work that is there fades with the service time S, and λS builds up,
+/// in time H: W e^(−H/S) + λS (1 − e^(−H/S)). With requests of hours it is W + λH; with short ones λS.
+/// Without counters, all that waits counts as if it were served.
 fn by_arrivals(load: &Load, rate: Option<f64>, outlook: Outlook) -> f64 {
     let Some((rate, time)) = rate.zip(load.service_time).filter(|(rate, _)| *rate > 0.0) else {
         return load.work;

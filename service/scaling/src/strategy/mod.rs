@@ -1,7 +1,7 @@
 //! The formulas: from what a check sees to a number of instances.
 //!
-//! In: numbers and options. Out: a count, or nothing where the strategy asks for no change. They cannot fail; what is
-//! no number never gets here.
+//! In: numbers and options. Out: a count, or nothing where the strategy asks for no change. They cannot fail;
+//! what is no number never gets here.
 
 mod autoscaler;
 mod concurrency;

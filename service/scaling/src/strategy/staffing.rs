@@ -10,7 +10,8 @@ pub fn waiting(beta: f64) -> f64 {
     1.0 / (1.0 + beta * below(beta) / density(beta))
 }
 
-/// The β that lets this share of requests wait, found by halving. A share outside of 0 to 1 is taken for the nearer.
+/// The β that lets this share of requests wait, found by halving. A share outside of 0 to 1 is taken for the
+/// nearer.
 pub fn margin_factor(wait: f64) -> f64 {
     const HALVINGS: u32 = 50;
     let (mut low, mut high) = (0.0, 6.0);

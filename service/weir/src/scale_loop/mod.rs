@@ -19,7 +19,7 @@ use weir_nomad::policies::{Policies, Reach};
 use weir_nomad::{Allocation, Error, GroupScale, Job, JobScale, ScaleRequest};
 use weir_pools::Catalogue;
 use weir_scaling::{
-    Action, Decision, History, Memory, Policy, RawPolicy, Reading, Seen, decide, measure, metrics,
+    Action, Decision, History, Memory, Policy, RawPolicy, Reading, Seen, Timing, decide, measure, metrics,
 };
 
 pub(crate) use join::{allocation, allocations};
@@ -471,6 +471,9 @@ fn refusal(now: Instant, tracked: &mut Tracked, request: &ScaleRequest, error: &
 fn seen(policy: &Policy, look: &Look, tracked: &Tracked, time: SystemTime) -> Option<Seen> {
     let count = *look.job.groups.get(&policy.group)?;
     let group: Option<&GroupScale> = look.scale.groups.get(&policy.group);
+    let scales = group.map(|group| weir_nomad::scales(&group.events)).unwrap_or_default();
+    let timing = Timing::default();
+    let raised = scales.iter().filter(|scale| scale.to > scale.from).map(|scale| scale.at).max();
     Some(Seen {
         count,
         job_modify_index: look.job.job_modify_index,
@@ -480,7 +483,9 @@ fn seen(policy: &Policy, look: &Look, tracked: &Tracked, time: SystemTime) -> Op
         metrics: metrics(policy, &tracked.history, time),
         memory: tracked.memory.clone(),
         last_scale: group.and_then(|group| weir_nomad::last_scale(&group.events)),
-        scales: group.map(|group| weir_nomad::scales(&group.events)).unwrap_or_default(),
+        gain: raised.and_then(|raised| tracked.history.gain(raised, timing.start, time)),
+        timing,
+        scales,
         ..Seen::default()
     })
 }

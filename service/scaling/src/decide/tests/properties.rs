@@ -32,23 +32,31 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn checks()(strategy in strategies(), group in "[gh]?", haproxy in any::<bool>(), fails in any::<bool>()) -> Value {
+    fn checks()(
+        strategy in strategies(), group in "[gh]?", haproxy in any::<bool>(), fails in any::<bool>(),
+    ) -> Value {
         let source = if haproxy { "haproxy" } else { "prometheus" };
         let query = if haproxy { "concurrency" } else { "q" };
         let on_error = if fails { "fail" } else { "ignore" };
-        json!([{"source": source, "query": query, "group": group, "on_error": on_error, "strategy": [strategy]}])
+        json!([{"source": source, "query": query, "group": group, "on_error": on_error,
+                "strategy": [strategy]}])
     }
 }
 
 prop_compose! {
-    fn rates()(unit in prop_oneof![Just("instances"), Just("percent")], value in 1u64..120, period in 1u64..120,
-               select in prop_oneof![Just("min"), Just("max"), Just("disabled")]) -> Value {
+    fn rates()(
+        unit in prop_oneof![Just("instances"), Just("percent")],
+        (value, period) in (1u64..120, 1u64..120),
+        select in prop_oneof![Just("min"), Just("max"), Just("disabled")],
+    ) -> Value {
         json!([{"select": select, "rate": [{unit: [{"value": value, "period": format!("{period}s")}]}]}])
     }
 }
 
 prop_compose! {
-    fn schedules()(start in 0u64..24, hours in 1u64..24, min in option::of(0u64..30), more in option::of(0u64..30)) -> Value {
+    fn schedules()(
+        (start, hours) in (0u64..24, 1u64..24), min in option::of(0u64..30), more in option::of(0u64..30),
+    ) -> Value {
         let max = more.map(|more| min.unwrap_or(0) + more);
         json!({"start": format!("0 {start} * * *"), "duration": format!("{hours}h"), "min": min, "max": max})
     }
@@ -62,14 +70,18 @@ prop_compose! {
         down in option::of(rates()),
         schedules in vec(schedules(), 0..3),
         times in (0u64..120, 0u64..120, 0u64..60),
-        missing in prop_oneof![Just(json!({"on_missing": "up"})), Just(json!({"on_missing": "floor", "floor": 12})), Just(json!({}))],
+        missing in prop_oneof![
+            Just(json!({"on_missing": "up"})),
+            Just(json!({"on_missing": "floor", "floor": 12})),
+            Just(json!({})),
+        ],
         zero in any::<bool>(),
         budget in option::of(30u64..60),
     ) -> Policy {
         let (min, max) = (bounds.0.min(bounds.1), bounds.0.max(bounds.1));
-        let labelled: Vec<Value> = checks.into_iter().enumerate().map(|(n, check)| json!({format!("c{n}"): check})).collect();
+        let labelled = checks.into_iter().enumerate().map(|(n, check)| json!({format!("c{n}"): check}));
         let mut block = missing;
-        block["check"] = labelled.into();
+        block["check"] = labelled.collect();
         block["schedule"] = schedules.into();
         block["cooldown"] = format!("{}s", times.0).into();
         block["cooldown_on_scale_up"] = format!("{}s", times.1).into();
@@ -85,7 +97,8 @@ prop_compose! {
 prop_compose! {
     fn loads()(
         (busy, queue, before) in (0.0f64..500.0, 0.0f64..2000.0, 0.0f64..2000.0),
-        (rate, newest, done) in (option::of(0.0f64..2000.0), option::of(0.0f64..2000.0), option::of(0.0f64..2000.0)),
+        rate in option::of(0.0f64..2000.0),
+        (newest, done) in (option::of(0.0f64..2000.0), option::of(0.0f64..2000.0)),
         (serving, slots, time) in (0u64..40, option::of(0.1f64..50.0), option::of(0.001f64..1000.0)),
         (slope, errors_rise, idle) in (0.0f64..20.0, any::<bool>(), option::of(0u64..1000)),
         missing in vec("lb", 0..2),
@@ -112,7 +125,9 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn instances()(index in 0u64..40, state in 0u8..4, canary in any::<bool>(), migrating in any::<bool>(), old in 0u64..2) -> Instance {
+    fn instances()(
+        (index, state, old) in (0u64..40, 0u8..4, 0u64..2), canary in any::<bool>(), migrating in any::<bool>(),
+    ) -> Instance {
         let state = match state {
             0 => InstanceState::Starting,
             1 => InstanceState::Serving,
@@ -138,7 +153,7 @@ prop_compose! {
         let direction = |up| if up { Direction::Up } else { Direction::Down };
         Seen {
             last_scale: last.map(|(seconds, up)| LastScale { at: ago(seconds), direction: direction(up) }),
-            scales: scales.into_iter().map(|(seconds, from, to)| Scale { at: ago(seconds), from, to }).collect(),
+            scales: scales.into_iter().map(|(at, from, to)| Scale { at: ago(at), from, to }).collect(),
             gain: gain.map(|(instances, completions, work)| Gain { instances, completions, work }),
             instances,
             placeable,
@@ -160,7 +175,8 @@ prop_compose! {
         job_stopped in proptest::bool::weighted(0.1),
         remembered in option::of(0u64..40),
     ) -> Seen {
-        let known = metrics.iter().enumerate().filter_map(|(n, values)| Some((format!("c{n}"), value(values.as_ref()?))));
+        let known = metrics.iter().enumerate();
+        let known = known.filter_map(|(n, values)| Some((format!("c{n}"), value(values.as_ref()?))));
         let memory = remembered.map(short).unwrap_or_default();
         Seen { demand, metrics: known.collect(), count, running, job_stopped, memory, ..facts }
     }
@@ -215,7 +231,7 @@ proptest! {
     }
 
     #[test]
-    fn a_load_balancer_that_is_unknown_lowers_nothing(policy in policies(), load in loads(), seen in sights()) {
+    fn an_unknown_load_balancer_lowers_nothing(policy in policies(), load in loads(), seen in sights()) {
         let load = Load { missing: vec!["lb2".to_owned()], ..load };
         let seen = Seen { demand: Demand::Known(load), ..seen };
         let decision = decide(&policy, &seen, now());

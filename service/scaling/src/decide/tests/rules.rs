@@ -56,7 +56,8 @@ fn a_fall_that_goes_on_is_waited_for() {
 
 #[test]
 fn rates_are_those_of_the_hpa() {
-    // Cases by the formulas of `horizontal.go`: from the count at the start of the period, 4 instances or 100 percent.
+    // Cases by the formulas of `horizontal.go`: from the count at the start of the period, 4 instances or 100
+    // percent.
     let rate = |value, period| json!([{"value": value, "period": period}]);
     let policy = |select: &str| {
         let rates = json!([{"instances": rate(4, "15s")}, {"percent": rate(100, "15s")}]);

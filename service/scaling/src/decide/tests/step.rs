@@ -1,5 +1,6 @@
-//! The measured load of a step by five, played against the smallest policy: requests, slots, start-up times and Nomad's
-//! deployment block as on the real cluster, arrivals by the Poisson distribution from a fixed seed.
+//! The measured load of a step by five, played against the smallest policy: requests, slots, start-up times
+//! and Nomad's deployment block as on the real cluster, arrivals by the Poisson distribution from a fixed
+//! seed.
 
 use std::collections::BTreeMap;
 
