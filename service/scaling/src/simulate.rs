@@ -1,8 +1,9 @@
-//! Scalers tried on a model: what a policy would have done under a given load, and what others would have done.
+//! Scalers tried on a model: what a policy would have done under a given load, and what others would have
+//! done.
 //!
-//! [`run`] takes a [`Setting`] (load, instances, seed) and a [`Scaler`] and gives an [`Outcome`]. [`Weir`] is the policy
-//! under the daemon's own code; [`baseline`] knows the autoscalers that it is compared with. Pure: no I/O, no clock, and
-//! what looks random comes from the setting's seed.
+//! [`run`] takes a [`Setting`] (load, instances, seed) and a [`Scaler`] and gives an [`Outcome`]. [`Weir`] is
+//! the policy under the daemon's own code; [`baseline`] knows the autoscalers that it is compared with. Pure:
+//! no I/O, no clock, and what looks random comes from the setting's seed.
 
 mod baselines;
 mod group;

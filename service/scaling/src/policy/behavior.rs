@@ -10,7 +10,8 @@ pub struct Behavior {
     /// The time whose least drastic recommendation counts: the lowest for an increase, the highest for a
     /// decrease.
     pub stabilization: Duration,
-    /// Whether that time is lengthened where what is taken away takes long to come back: where nobody wrote it.
+    /// Whether that time is lengthened where what is taken away takes long to come back: where nobody wrote
+    /// it.
     pub adapts: bool,
     /// How far from the count, as a share of it, nothing happens, unless a bound is reached.
     pub tolerance: f64,
@@ -25,10 +26,11 @@ impl Behavior {
     /// may be: in the time of one nothing else can be done.
     pub const TOLERANCE: f64 = 0.1;
 
-    /// The window in blocks, see [`Timing`](crate::Timing). What is taken away in a lull is back after one, but the count
-    /// that was needed before the lull may have been cut short by a block itself, and a load that swings does so in
-    /// some multiple of the time that one has got used to. With 1 the simulated loads that swing had ten times as many
-    /// late requests, for one in fifty of the instance-hours; see docs/simulation.md.
+    /// The window in blocks, see [`Timing`](crate::Timing). What is taken away in a lull is back after one,
+    /// but the count that was needed before the lull may have been cut short by a block itself, and a load
+    /// that swings does so in some multiple of the time that one has got used to. With 1 the simulated loads
+    /// that swing had ten times as many late requests, for one in fifty of the instance-hours; see
+    /// docs/simulation.md.
     pub const BLOCKS: u32 = 3;
     /// The longest that the window gets by itself: what Kubernetes' HPA always takes.
     pub const LONGEST: Duration = Duration::from_mins(5);

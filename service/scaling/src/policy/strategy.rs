@@ -61,12 +61,13 @@ impl Concurrency {
     /// What is kept free at the least, as a share of the busy slots: no group is so large that its load
     /// cannot grow by a tenth while a deployment keeps it from being scaled.
     pub const HEADROOM: f64 = 0.1;
-    /// What is kept free for each second until a later decision can take effect, as a share of the busy slots: a load
-    /// that grows no faster needs no trend to be served in time. A third of it let ten times as many requests of a real
-    /// load balancer be late in simulations, see docs/simulation.md; and it takes fewer instances than to aim at 70 %
-    /// busy up to a horizon of a minute.
+    /// What is kept free for each second until a later decision can take effect, as a share of the busy
+    /// slots: a load that grows no faster needs no trend to be served in time. A third of it let ten times as
+    /// many requests of a real load balancer be late in simulations, see docs/simulation.md; and it takes
+    /// fewer instances than to aim at 70 % busy up to a horizon of a minute.
     pub const GROWTH: f64 = 0.006;
-    /// The most that is kept free for growth: a group that starts for minutes is left 70 % busy, as others are.
+    /// The most that is kept free for growth: a group that starts for minutes is left 70 % busy, as others
+    /// are.
     pub const MOST_GROWTH: f64 = 0.43;
 }
 

@@ -1,9 +1,9 @@
 //! Nomad: a group of instances, and the deployment that every change of its count starts.
 //!
-//! In: counts that are asked for. Out: instances that are placed or stopped, or a refusal while a deployment runs. A
-//! deployment ends when the last new instance, or without one the old ones, have been healthy for `min_healthy`. All
-//! instances of a change start at once; those with the highest index are stopped first (`scheduler/reconciler`,
-//! `computeStop`).
+//! In: counts that are asked for. Out: instances that are placed or stopped, or a refusal while a deployment
+//! runs. A deployment ends when the last new instance, or without one the old ones, have been healthy for
+//! `min_healthy`. All instances of a change start at once; those with the highest index are stopped first
+//! (`scheduler/reconciler`, `computeStop`).
 
 use super::moment::{Micros, micros};
 use super::random::Random;

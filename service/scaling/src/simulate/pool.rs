@@ -1,7 +1,7 @@
 //! HAProxy: a pool of servers with `maxconn`, and one queue for what no server has a slot for.
 //!
-//! In: requests, servers that come up or are drained, ends of requests. Out: which requests start where, and how long each
-//! waited. `balance leastconn`; the queue is first come, first served, and nobody gives up.
+//! In: requests, servers that come up or are drained, ends of requests. Out: which requests start where, and
+//! how long each waited. `balance leastconn`; the queue is first come, first served, and nobody gives up.
 
 use std::collections::VecDeque;
 

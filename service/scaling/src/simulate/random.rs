@@ -1,6 +1,8 @@
-//! Numbers that look random and are the same for the same seed: no simulation depends on where or when it runs.
+//! Numbers that look random and are the same for the same seed: no simulation depends on where or when it
+//! runs.
 
-/// Sebastiano Vigna's `SplitMix64`: one addition and a mix of bits for each number; every seed is as good as another.
+/// Sebastiano Vigna's `SplitMix64`: one addition and a mix of bits for each number; every seed is as good as
+/// another.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 

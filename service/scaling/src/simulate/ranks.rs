@@ -1,6 +1,7 @@
 //! Servers by how many sessions they have, so that the one with the fewest is found at once.
 
-/// Servers that may take a request, by their sessions. All operations take constant time for a given `maxconn`.
+/// Servers that may take a request, by their sessions. All operations take constant time for a given
+/// `maxconn`.
 #[derive(Debug, Clone)]
 pub(super) struct Ranks {
     /// The servers with so many sessions each.

@@ -1,7 +1,7 @@
 //! The model: requests, HAProxy, instances and Nomad, with a scaler that looks once a second.
 //!
-//! In: a setting and a scaler. Out: what came of it. Event-driven, and the same for the same seed: requests arrive as a
-//! Poisson process at the rate of each second, and take times that do not depend on the scaler.
+//! In: a setting and a scaler. Out: what came of it. Event-driven, and the same for the same seed: requests
+//! arrive as a Poisson process at the rate of each second, and take times that do not depend on the scaler.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -232,7 +232,8 @@ mod tests {
         Setting { rates, service, cluster: Cluster { initial, ..Cluster::default() }, seed: 1 }
     }
 
-    /// Erlang C: at 16 busy of 20 slots 25.6 % wait (M/M/20), and those who wait do so for S / (20 - 16) in the mean.
+    /// Erlang C: at 16 busy of 20 slots 25.6 % wait (M/M/20), and those who wait do so for S / (20 - 16) in
+    /// the mean.
     #[test]
     fn a_pool_of_steady_load_waits_as_queueing_theory_says() {
         let setting = setting(vec![160.0; 20_000], 2);

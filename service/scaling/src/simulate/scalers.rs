@@ -1,7 +1,8 @@
 //! The baselines in the model: their rhythm, their metric, and what they remember of what Nomad did.
 //!
-//! All aim at the same share of an instance's slots, [`AIM`], which is Knative's default and usual for the others. Each looks
-//! half its period after the beginning: no step of a load shall meet one at its best and another at its worst moment.
+//! All aim at the same share of an instance's slots, [`AIM`], which is Knative's default and usual for the
+//! others. Each looks half its period after the beginning: no step of a load shall meet one at its best and
+//! another at its worst moment.
 
 use super::baselines::{Hpa, Kpa, NomadAutoscaler};
 use super::setting::Cluster;

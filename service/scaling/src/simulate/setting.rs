@@ -49,8 +49,8 @@ pub struct Cluster {
     pub start: f64,
     /// Between two checks; the first good one comes within this time after the start.
     pub check: f64,
-    /// How long a deployment wants instances healthy (`update.min_healthy_time`). Nomad refuses to scale until then.
-    /// `None`: scaling is never refused, as with `max_parallel = 0`.
+    /// How long a deployment wants instances healthy (`update.min_healthy_time`). Nomad refuses to scale
+    /// until then. `None`: scaling is never refused, as with `max_parallel = 0`.
     pub min_healthy: Option<f64>,
     /// How long a stopped instance lives at least, while it finishes its requests (`shutdown_delay`).
     pub shutdown_delay: f64,

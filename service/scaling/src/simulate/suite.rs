@@ -1,7 +1,7 @@
 //! The cases that scalers are judged on, and the judgement.
 //!
-//! In: traces, as text. Out: settings with names, and for the outcomes of all scalers on all of them a [`Verdict`]. Which
-//! scaler runs where is the caller's affair, who can use all processors.
+//! In: traces, as text. Out: settings with names, and for the outcomes of all scalers on all of them a
+//! [`Verdict`]. Which scaler runs where is the caller's affair, who can use all processors.
 
 mod document;
 mod verdict;
@@ -15,8 +15,8 @@ pub use verdict::{Total, Verdict, verdict};
 
 /// The seed of every case.
 const SEED: u64 = 20_261_127;
-/// The highest rate of a recorded load, in requests a second: ten instances at their limit, so that noise and size are in
-/// an ordinary relation.
+/// The highest rate of a recorded load, in requests a second: ten instances at their limit, so that noise and
+/// size are in an ordinary relation.
 const TRACE_PEAK: f64 = 1000.0;
 
 /// A setting with its name.
@@ -60,8 +60,8 @@ pub fn setting(rates: Vec<f64>, service: Service, cluster: Cluster, seed: u64) -
     Setting { rates, service, cluster: Cluster { initial, ..cluster }, seed }
 }
 
-/// The load that Weir and the programs it replaces were measured with on a real Nomad: five times the requests from
-/// one second to the next, every hundredth of 8 s.
+/// The load that Weir and the programs it replaces were measured with on a real Nomad: five times the
+/// requests from one second to the next, every hundredth of 8 s.
 pub fn measured() -> Case {
     let rates = (0..180).map(|second| if (30..90).contains(&second) { 300.0 } else { 60.0 }).collect();
     let service = Service { mean: 0.05, spread: Spread::Exponential, long: Some((100, 8.0)) };

@@ -1,7 +1,8 @@
 //! Recorded traffic: rates at points in time, and what lies between them.
 //!
-//! In: a CSV file or an HAProxy log, as text. Out: a [`Trace`], from which the requests of each second are expected by drawing
-//! straight lines between the middles of the recorded periods. What cannot be read is a [`TraceError`] with file and line.
+//! In: a CSV file or an HAProxy log, as text. Out: a [`Trace`], from which the requests of each second are
+//! expected by drawing straight lines between the middles of the recorded periods. What cannot be read is a
+//! [`TraceError`] with file and line.
 
 mod csv;
 mod haproxy_log;
@@ -33,7 +34,8 @@ pub struct TraceError {
     pub message: String,
 }
 
-/// Reads a file in whichever of the formats it is. `unit` is what the numbers of a CSV file are; without it the header tells.
+/// Reads a file in whichever of the formats it is. `unit` is what the numbers of a CSV file are; without it
+/// the header tells.
 pub fn read(file: &str, text: &str, unit: Option<Unit>) -> Result<Trace, TraceError> {
     let is_log =
         text.lines().take(haproxy_log::LINES_TO_TELL).any(|line| haproxy_log::accepted(line).is_some());

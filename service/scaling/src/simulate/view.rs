@@ -7,7 +7,8 @@ use super::pool::{Pool, Server};
 
 /// A rule for the number of instances, as it stands between the pool and Nomad.
 pub trait Scaler {
-    /// Looks once a second; a scaler with a longer period lets looks pass. What to ask Nomad for, if anything.
+    /// Looks once a second; a scaler with a longer period lets looks pass. What to ask Nomad for, if
+    /// anything.
     fn look(&mut self, view: &View<'_>) -> Option<Ask>;
 
     /// Nomad did what was asked in this second. A refusal is not told.

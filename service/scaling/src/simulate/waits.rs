@@ -2,8 +2,8 @@
 
 use super::moment::{Micros, SECOND, seconds};
 
-/// Longer than this is late. Half a second is where a page starts to feel slow, and what the measurements of real
-/// clusters in this project used.
+/// Longer than this is late. Half a second is where a page starts to feel slow, and what the measurements of
+/// real clusters in this project used.
 pub(super) const LATE: Micros = SECOND / 2;
 
 /// The lower bound of the first class, in seconds; what waited less did not wait.

@@ -1,8 +1,9 @@
 //! Weir in the model: the way from HAProxy's statistics to a decision is the daemon's own.
 //!
-//! In: a policy and looks. Every second a [`Sample`] of the pool goes through [`measure`] into the [`History`], and what
-//! [`decide`] makes of it and of Nomad's state is asked for, as the scale loop does. Decisions are kept where they ask for
-//! a change. No clock: the model's seconds are counted from a fixed date.
+//! In: a policy and looks. Every second a [`Sample`] of the pool goes through [`measure`] into the
+//! [`History`], and what [`decide`] makes of it and of Nomad's state is asked for, as the scale loop does.
+//! Decisions are kept where they ask for a change. No clock: the model's seconds are counted from a fixed
+//! date.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};

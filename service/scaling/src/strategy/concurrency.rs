@@ -55,13 +55,11 @@ pub(crate) fn need(load: &Load, options: &Concurrency, outlook: Outlook) -> Need
 
 /// What is kept free for spread and growth. A target that somebody chose stands instead.
 fn margin(busy: f64, options: &Concurrency, outlook: Outlook) -> f64 {
-    match options.target {
-        Some(target) => busy / target - busy,
-        None => {
-            let spread = margin_factor(options.wait) * busy.sqrt();
-            spread.max(Concurrency::HEADROOM * busy).max(growth(busy, outlook))
-        }
+    if let Some(target) = options.target {
+        return busy / target - busy;
     }
+    let spread = margin_factor(options.wait) * busy.sqrt();
+    spread.max(Concurrency::HEADROOM * busy).max(growth(busy, outlook))
 }
 
 /// The same for what was needed in a window, whose highest has the spread in it already.

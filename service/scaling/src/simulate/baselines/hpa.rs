@@ -1,23 +1,26 @@
-//! The Horizontal Pod Autoscaler of Kubernetes (`autoscaling/v2`) with an external metric and a target of kind
-//! `AverageValue`, and the defaults of `behavior`.
+//! The Horizontal Pod Autoscaler of Kubernetes (`autoscaling/v2`) with an external metric and a target of
+//! kind `AverageValue`, and the defaults of `behavior`.
 //!
-//! In: the total of the metric and the replicas, every [`Hpa::SYNC`] seconds. Out: the replicas wanted. Rules about pods that
-//! are not ready or have no metric do not apply to such a metric: the total is divided by the target, whoever is ready.
+//! In: the total of the metric and the replicas, every [`Hpa::SYNC`] seconds. Out: the replicas wanted. Rules
+//! about pods that are not ready or have no metric do not apply to such a metric: the total is divided by the
+//! target, whoever is ready.
 
 use std::collections::VecDeque;
 
 use super::window::Window;
 use crate::strategy::whole;
 
-/// The rules and what they remember. Sources: `pkg/controller/podautoscaler/{horizontal,replica_calculator}.go`, and
-/// the page "Horizontal Pod Autoscaling" of the Kubernetes documentation for the defaults.
+/// The rules and what they remember. Sources:
+/// `pkg/controller/podautoscaler/{horizontal,replica_calculator}.go`, and the page "Horizontal Pod
+/// Autoscaling" of the Kubernetes documentation for the defaults.
 #[derive(Debug, Clone)]
 pub struct Hpa {
     /// What one replica should have of the metric.
     target: f64,
     min: u64,
     max: u64,
-    /// The recommendations of the stabilization window for decreases. For increases the window is 0 by default.
+    /// The recommendations of the stabilization window for decreases. For increases the window is 0 by
+    /// default.
     recommended: Option<Window>,
     /// Changes of the last [`Hpa::PERIOD`], with their times, newest last.
     changes: VecDeque<(f64, i64)>,
@@ -26,7 +29,8 @@ pub struct Hpa {
 impl Hpa {
     /// Seconds between two looks (`--horizontal-pod-autoscaler-sync-period`).
     pub const SYNC: u64 = 15;
-    /// How far from 1 the ratio of metric and target may be without a change (`--horizontal-pod-autoscaler-tolerance`).
+    /// How far from 1 the ratio of metric and target may be without a change
+    /// (`--horizontal-pod-autoscaler-tolerance`).
     pub const TOLERANCE: f64 = 0.1;
     /// Seconds over which a decrease takes the highest recommendation.
     pub const STABILIZATION: f64 = 300.0;
@@ -91,7 +95,8 @@ impl Hpa {
 mod tests {
     use super::*;
 
-    /// The examples of the documentation: 200m against 100m doubles, 50m halves, within a tenth nothing happens.
+    /// The examples of the documentation: 200m against 100m doubles, 50m halves, within a tenth nothing
+    /// happens.
     #[test]
     fn the_ratio_rules_outside_of_the_tolerance() {
         let hpa = Hpa::new(100.0, 1, 100);
@@ -102,14 +107,16 @@ mod tests {
         }
     }
 
-    /// `replica_calculator_test.go`, per-pod external metric: 8600 m on 3 pods at 2150 m wants 4; 8600 m at 2867 m stays.
+    /// `replica_calculator_test.go`, per-pod external metric: 8600 m on 3 pods at 2150 m wants 4; 8600 m at
+    /// 2867 m stays.
     #[test]
     fn external_metrics_per_pod_are_divided_by_the_target() {
         assert_eq!(Hpa::new(2.150, 1, 100).by_metric(3, 8.6), 4);
         assert_eq!(Hpa::new(2.867, 1, 100).by_metric(3, 8.6), 3);
     }
 
-    /// `horizontal_test.go`, `TestNormalizeDesiredReplicas`: "stabilize", "no stabilize", "old recommendations".
+    /// `horizontal_test.go`, `TestNormalizeDesiredReplicas`: "stabilize", "no stabilize", "old
+    /// recommendations".
     #[test]
     fn a_decrease_goes_to_the_highest_of_five_minutes() {
         let stabilized = |earlier: &[(f64, u64)], wanted: u64| {
@@ -135,8 +142,9 @@ mod tests {
         assert_eq!(hpa.sync(315.0, 10, 2.0), 2);
     }
 
-    /// `horizontal_test.go`, `TestScaleRate`: 10 may go to 20 of 50 wanted; after 15 were added within the period, 100
-    /// may go to (100 - 15) × 2. From 1, four pods are more than the double (documentation of `behavior`).
+    /// `horizontal_test.go`, `TestScaleRate`: 10 may go to 20 of 50 wanted; after 15 were added within the
+    /// period, 100 may go to (100 - 15) × 2. From 1, four pods are more than the double (documentation of
+    /// `behavior`).
     #[test]
     fn an_increase_doubles_within_a_period_or_adds_four() {
         let limited = |events: &[i64], replicas, wanted| {

@@ -1,7 +1,7 @@
 //! The pod autoscaler of Knative Serving (KPA), class `concurrency`, with its defaults.
 //!
-//! In: the concurrency in the whole pool, averaged over each second, and a look every [`Kpa::TICK`] seconds. Out: the
-//! pods wanted. Not modelled: scale to zero and the activator, which only matter at a count of 0.
+//! In: the concurrency in the whole pool, averaged over each second, and a look every [`Kpa::TICK`] seconds.
+//! Out: the pods wanted. Not modelled: scale to zero and the activator, which only matter at a count of 0.
 
 use std::collections::VecDeque;
 
@@ -32,15 +32,17 @@ impl Kpa {
     pub const STABLE: usize = 60;
     /// Seconds that the panic average covers: a tenth of it (`panic-window-percentage`).
     pub const PANIC: usize = 6;
-    /// Panic begins where the panic average wants so many times the ready pods (`panic-threshold-percentage`).
+    /// Panic begins where the panic average wants so many times the ready pods
+    /// (`panic-threshold-percentage`).
     pub const THRESHOLD: f64 = 2.0;
     /// The share of a pod's concurrency that is aimed at (`container-concurrency-target-percentage`).
     pub const UTILIZATION: f64 = 0.7;
-    /// At most so many times the ready pods, and at least their part by this (`max-scale-up-rate`, `max-scale-down-rate`).
+    /// At most so many times the ready pods, and at least their part by this (`max-scale-up-rate`,
+    /// `max-scale-down-rate`).
     pub const RATES: (f64, f64) = (1000.0, 2.0);
 
-    /// For pods of a target concurrency, `ready` of which are there: with more than one it starts in panic, so that it
-    /// takes none away before it has a past.
+    /// For pods of a target concurrency, `ready` of which are there: with more than one it starts in panic,
+    /// so that it takes none away before it has a past.
     pub fn new(target: f64, ready: u64) -> Self {
         let panic = (ready > 1).then_some(Panic { renewed: 0.0, most: ready });
         Self { target, rates: Self::RATES, seconds: VecDeque::new(), panic }

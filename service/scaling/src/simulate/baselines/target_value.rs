@@ -1,7 +1,9 @@
-//! The Nomad Autoscaler with one check of strategy `target-value` on the work per server that is up, and its defaults.
+//! The Nomad Autoscaler with one check of strategy `target-value` on the work per server that is up, and its
+//! defaults.
 //!
-//! In: work, servers and running instances, every [`NomadAutoscaler::EVALUATION`] seconds. Out: the count it asks Nomad for.
-//! A refusal because of a running deployment costs it no cooldown; a success costs one in either direction.
+//! In: work, servers and running instances, every [`NomadAutoscaler::EVALUATION`] seconds. Out: the count it
+//! asks Nomad for. A refusal because of a running deployment costs it no cooldown; a success costs one in
+//! either direction.
 
 use crate::policy::{Steps, TargetValue};
 use crate::strategy::target_value;
@@ -31,8 +33,8 @@ impl NomadAutoscaler {
         Self { options, cooldown, min, max, cools_until: 0.0 }
     }
 
-    /// One evaluation: what to ask Nomad for, if anything. The formula runs on the *running* instances; with no server up
-    /// the query has no value, and an evaluation without a value is given up.
+    /// One evaluation: what to ask Nomad for, if anything. The formula runs on the *running* instances; with
+    /// no server up the query has no value, and an evaluation without a value is given up.
     pub fn evaluate(&self, now: f64, running: u64, up: u64, work: f64) -> Option<u64> {
         let metric = (up > 0).then(|| work / up as f64)?;
         let wanted = target_value(running, metric, &self.options).map(|new| new.clamp(self.min, self.max));
@@ -53,7 +55,8 @@ mod tests {
         NomadAutoscaler::new(10.0, NomadAutoscaler::COOLDOWN, 2, 20)
     }
 
-    /// `target-value/plugin/plugin_test.go` has the formula's cases (see `strategy`); here: on running instances, capped.
+    /// `target-value/plugin/plugin_test.go` has the formula's cases (see `strategy`); here: on running
+    /// instances, capped.
     #[test]
     fn the_formula_runs_on_running_instances_within_min_and_max() {
         assert_eq!(scaler().evaluate(0.0, 4, 4, 80.0), Some(8));
@@ -69,7 +72,8 @@ mod tests {
         assert_eq!(scaler().evaluate(0.0, 4, 0, 80.0), None);
     }
 
-    /// `policy/handler.go`: both directions wait for the cooldown; `target/nomad/plugin/plugin.go`: a blocked scale is none.
+    /// `policy/handler.go`: both directions wait for the cooldown; `target/nomad/plugin/plugin.go`: a blocked
+    /// scale is none.
     #[test]
     fn a_scale_cools_down_and_a_refusal_does_not() {
         let mut scaler = scaler();

@@ -15,8 +15,8 @@ impl Window {
         Self { length, values: VecDeque::new() }
     }
 
-    /// Takes in a value and gives the highest that is left. A value that is followed by a higher one never counts
-    /// again, so only a falling sequence is kept.
+    /// Takes in a value and gives the highest that is left. A value that is followed by a higher one never
+    /// counts again, so only a falling sequence is kept.
     pub(super) fn highest(&mut self, now: f64, value: u64) -> u64 {
         while self.values.back().is_some_and(|&(_, last)| last <= value) {
             self.values.pop_back();

@@ -99,9 +99,9 @@ fn table(html: &mut String, runs: &[Run]) {
         html.push_str("</tr>\n");
     }
     html.push_str(
-        "</table></section>\n<p class=\"soft\">Late: waited more than half a second for a slot. Instance-hours: from \
-         placement to the end of the last request. The best of a column is green. All plots have the same axes; what \
-         is beyond them is cut off.</p>\n",
+        "</table></section>\n<p class=\"soft\">Late: waited more than half a second for a slot. \
+         Instance-hours: from placement to the end of the last request. The best of a column is green. \
+         All plots have the same axes; what is beyond them is cut off.</p>\n",
     );
 }
 
@@ -125,8 +125,8 @@ fn wait(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
 }
 
-/// The upper ends of the axes: the same for all scalers, or they could not be compared. They are made for the first one
-/// and for what is needed; what another has beyond is cut off, and said on hover.
+/// The upper ends of the axes: the same for all scalers, or they could not be compared. They are made for the
+/// first one and for what is needed; what another has beyond is cut off, and said on hover.
 struct Scales {
     count: f64,
     queue: f64,

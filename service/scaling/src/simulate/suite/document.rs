@@ -10,25 +10,33 @@ use crate::simulate::Outcome;
 const ABOUT: &str = "\
 # Weir against other autoscalers, simulated
 
-This page is made by `make simulate`; do not edit it. The first scaler is Weir's strategy `concurrency` with nothing set in the
-policy, through the same code that decides in the daemon. The others are the Horizontal Pod Autoscaler of Kubernetes (`hpa`), the
-pod autoscaler of Knative (`kpa`) and the Nomad Autoscaler's `target-value`, each with its published rules and defaults. They get what is
-best for them: the work in the whole pool with HAProxy's queue, at once and never missing, and 7 of an instance's 10 slots as their aim.
+This page is made by `make simulate`; do not edit it. The first scaler is Weir's strategy `concurrency` with
+nothing set in the policy, through the same code that decides in the daemon. The others are the Horizontal
+Pod Autoscaler of Kubernetes (`hpa`), the pod autoscaler of Knative (`kpa`) and the Nomad Autoscaler's
+`target-value`, each with its published rules and defaults. They get what is best for them: the work in the
+whole pool with HAProxy's queue, at once and never missing, and 7 of an instance's 10 slots as their aim.
 
-All scale the same model: requests arrive as a Poisson process at the rate of each second and take 100 ms in the mean
-(exponential), an instance does 10 at once and needs 20 s to start, what finds no free slot waits in one queue, and Nomad refuses to
-scale until the instances of the change before were healthy for 10 s. Between 2 and 400 instances. The load `measured` has its own
-instances: it is the one that was run on a real Nomad. *Late* is a request that waited more than half a second for a
-slot. *Instance-hours* count from the placement of an instance until its last request ended. Not in the model: instances that
-fail, what a request costs more when its instance is full, delays of metrics. Read it as a comparison, not as a promise.
+All scale the same model: requests arrive as a Poisson process at the rate of each second and take 100 ms in
+the mean (exponential), an instance does 10 at once and needs 20 s to start, what finds no free slot waits
+in one queue, and Nomad refuses to scale until the instances of the change before were healthy for 10 s.
+Weir knows these times, and may replace its own deployment while a queue grows. Between 2 and 400 instances.
+The load `measured` has its own instances: it is the one that was run on a real Nomad. *Late* is a request
+that waited more than half a second for a slot. *Instance-hours* count from the placement of an instance
+until its last request ended. Not in the model: instances that fail, what a request costs more when its
+instance is full, delays of metrics, requests that give up. Read it as a comparison, not as a promise.
+";
+
+/// The head of the table of sums. "Relative" is against the first scaler's, in the mean of the loads.
+const TOTALS: &str = "\
+| scaler | late | late, mean of the loads | instance-hours | relative, mean of the loads | changes |
+|---|---:|---:|---:|---:|---:|
 ";
 
 /// The page.
 pub fn document(scalers: &[String], cases: &[Case], outcomes: &[Vec<Outcome>], verdict: &Verdict) -> String {
     let mut text = ABOUT.to_owned();
     text.push_str("\n## All together\n\n");
-    text.push_str("| scaler | late | late, mean of the loads | instance-hours | instance-hours, mean against the first | changes |\n");
-    text.push_str("|---|---:|---:|---:|---:|---:|\n");
+    text.push_str(TOTALS);
     verdict.totals.iter().for_each(|total| sum(&mut text, total));
     shortfalls(&mut text, verdict);
     text.push_str("\n## Each load\n\n");

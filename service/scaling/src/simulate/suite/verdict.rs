@@ -61,7 +61,8 @@ fn is_better(one: &Outcome, other: &Outcome) -> bool {
 
 fn beaten(case: &str, scaler: &str, first: &Outcome, other: &Outcome) -> String {
     format!(
-        "`{case}`: `{scaler}` is better in both, {:.3} % late for {:.3} % and {:.2} instance-hours for {:.2}.",
+        "`{case}`: `{scaler}` is better in both, \
+         {:.3} % late for {:.3} % and {:.2} instance-hours for {:.2}.",
         other.late_percent(),
         first.late_percent(),
         other.instance_hours(),

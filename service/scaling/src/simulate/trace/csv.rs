@@ -1,7 +1,7 @@
 //! Traces in CSV: a time and a number on each line.
 //!
-//! The separator (comma, semicolon, tab), the header and the columns are found by looking; so is whether the numbers are
-//! requests in a period or requests a second, as from a Prometheus `rate(…)`.
+//! The separator (comma, semicolon, tab), the header and the columns are found by looking; so is whether the
+//! numbers are requests in a period or requests a second, as from a Prometheus `rate(…)`.
 
 use super::timestamp::timestamp;
 use super::{Trace, TraceError};
@@ -20,8 +20,8 @@ const RATES: [&str; 6] = ["rate", "rps", "req/s", "per_second", "per second", "/
 /// Headers of the column with the numbers, where there are more than two.
 const VALUES: [&str; 6] = ["value", "count", "requests", "rate", "rps", "invocations"];
 
-/// Reads a trace. `unit` is what the numbers are, where it is known; the header tells otherwise, and without one they are
-/// counts.
+/// Reads a trace. `unit` is what the numbers are, where it is known; the header tells otherwise, and without
+/// one they are counts.
 pub(super) fn read(file: &str, text: &str, unit: Option<Unit>) -> Result<Trace, TraceError> {
     let fault = |line: usize, message: String| TraceError { file: file.to_owned(), line, message };
     let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();

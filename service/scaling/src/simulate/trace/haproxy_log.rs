@@ -6,14 +6,15 @@ use super::{Trace, TraceError};
 /// So many lines tell whether a file is such a log: others stand between only now and then.
 pub(super) const LINES_TO_TELL: usize = 50;
 
-/// Reads a log in `httplog`, `tcplog` or a format that has the date in brackets, `[27/Nov/2026:09:02:31.123]`. Lines without
-/// one (starts, servers that go down) are passed over. HAProxy writes a line when a request ends, so they need not be
-/// in order.
+/// Reads a log in `httplog`, `tcplog` or a format that has the date in brackets,
+/// `[27/Nov/2026:09:02:31.123]`. Lines without one (starts, servers that go down) are passed over. HAProxy
+/// writes a line when a request ends, so they need not be in order.
 pub(super) fn read(file: &str, text: &str) -> Result<Trace, TraceError> {
     let mut seconds: Vec<i64> = text.lines().filter_map(accepted).collect();
     seconds.sort_unstable();
     let (Some(&first), Some(&last)) = (seconds.first(), seconds.last()) else {
-        let message = "no line has a date such as [27/Nov/2026:09:02:31.123]: is it a log of HAProxy with option httplog?";
+        let message = "no line has a date such as [27/Nov/2026:09:02:31.123]: \
+                       is it a log of HAProxy with option httplog?";
         return Err(TraceError { file: file.to_owned(), line: 1, message: message.to_owned() });
     };
     // One second more, so that the last is a whole one, and two points are there in any case.
@@ -41,10 +42,10 @@ mod tests {
     use super::*;
 
     const LOG: &str = "\
-Nov 27 09:02:33 lb haproxy[14389]: 10.0.1.2:33317 [27/Nov/2026:09:02:31.155] web web/a 0/0/1/3/4 200 212 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"
-Nov 27 09:02:33 lb haproxy[14389]: Server web/b is DOWN, reason: Layer4 timeout.
-Nov 27 09:02:34 lb haproxy[14389]: 10.0.1.2:33318 [27/Nov/2026:09:02:33.000] web web/a 0/0/1/3/4 200 212 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"
-Nov 27 09:02:34 lb haproxy[14389]: 10.0.1.2:33319 [27/Nov/2026:09:02:31.990] web web/a 0/0/1/3/4 200 212 - - ---- 1/1/0/0/0 0/0 \"GET / HTTP/1.1\"
+Nov 27 09:02:33 lb haproxy[143]: 10.0.1.2:33317 [27/Nov/2026:09:02:31.155] web web/a 0/0/1/3/4 200 21 - - ----
+Nov 27 09:02:33 lb haproxy[143]: Server web/b is DOWN, reason: Layer4 timeout.
+Nov 27 09:02:34 lb haproxy[143]: 10.0.1.2:33318 [27/Nov/2026:09:02:33.000] web web/a 0/0/1/3/4 200 21 - - ----
+Nov 27 09:02:34 lb haproxy[143]: 10.0.1.2:33319 [27/Nov/2026:09:02:31.990] web web/a 0/0/1/3/4 200 21 - - ----
 ";
 
     #[test]

@@ -7,8 +7,8 @@ const MONTHS: [&str; 12] =
 /// A number this large is in milliseconds: in seconds it would be the year 5138.
 const MILLIS_FROM: f64 = 1e11;
 
-/// Seconds since the epoch from `2026-11-27 09:02:31`, with `T`, fraction, `Z` or offset where they stand, or from a
-/// number of seconds or milliseconds. Without an offset it is taken for UTC.
+/// Seconds since the epoch from `2026-11-27 09:02:31`, with `T`, fraction, `Z` or offset where they stand, or
+/// from a number of seconds or milliseconds. Without an offset it is taken for UTC.
 pub(super) fn timestamp(text: &str) -> Option<f64> {
     if let Ok(number) = text.parse::<f64>() {
         return number.is_finite().then_some(if number >= MILLIS_FROM { number / 1000.0 } else { number });
@@ -56,7 +56,8 @@ fn whole(text: &str) -> Option<i64> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar: years begin in March, so that the leap day is a year's last.
+/// Days from 1970-01-01 in the Gregorian calendar: years begin in March, so that the leap day is a year's
+/// last.
 fn days(year: i64, month: i64, day: i64) -> Option<f64> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(1..=9999).contains(&year) {
         return None;
