@@ -25,7 +25,7 @@ pub fn baseline(name: &str, cluster: &Cluster) -> Option<Box<dyn Scaler>> {
     match name {
         "hpa" => Some(Box::new(Hpa::new(target, min, max))),
         "kpa" => Some(Box::new(ModelledKpa { kpa: Kpa::new(target, initial), min, max })),
-        "target-value" => Some(Box::new(NomadAutoscaler::new(target, NomadAutoscaler::COOLDOWN, min, max))),
+        "target-value" => Some(Box::new(NomadAutoscaler::new(target, min, max))),
         _ => None,
     }
 }
@@ -46,7 +46,7 @@ impl Scaler for Hpa {
 
 impl Scaler for NomadAutoscaler {
     fn look(&mut self, view: &View<'_>) -> Option<Ask> {
-        let due = due(view.second(), Self::EVALUATION);
+        let due = due(view.second(), self.evaluation());
         let evaluate = || self.evaluate(view.time(), view.running(), view.up(), view.work() as f64);
         due.then(evaluate).flatten().map(Ask::scale)
     }
@@ -68,5 +68,37 @@ impl Scaler for ModelledKpa {
         self.kpa.second(view.mean_work());
         let wanted = due(view.second(), Kpa::TICK).then(|| self.kpa.tick(view.time(), view.up()));
         wanted.flatten().map(|wanted| Ask::scale(wanted.clamp(self.min, self.max)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::Outcome;
+    use super::super::run::run;
+    use super::super::setting::Setting;
+    use super::super::suite::measured;
+    use super::*;
+
+    /// On a real Nomad, with an evaluation every 2 s, a cooldown of 15 s and a target of 3.5, three runs had 10.5,
+    /// 10.9 and 19.9 % late, took 1,144 to 1,191 instance-seconds, and made 11 or 12 changes, to 20 each time. The
+    /// model is somewhat darker: there, requests that failed left the queue.
+    #[test]
+    fn the_model_does_what_a_real_cluster_did() {
+        let outcomes: Vec<Outcome> = (1..=9)
+            .map(|seed| {
+                let setting = Setting { seed, ..measured().setting };
+                run(&setting, &mut NomadAutoscaler::paced(3.5, 2, 15.0, 2, 20))
+            })
+            .collect();
+        let median = |of: fn(&Outcome) -> f64| {
+            let mut values: Vec<f64> = outcomes.iter().map(of).collect();
+            values.sort_by(f64::total_cmp);
+            values[4]
+        };
+        let (late, paid) = (median(Outcome::late_percent), median(|outcome| outcome.instance_seconds));
+        assert!((10.0..20.0).contains(&late) && (1100.0..1350.0).contains(&paid), "{late} %, {paid} s");
+        let changes =
+            outcomes.iter().all(|outcome| (9..=13).contains(&outcome.actions.len()) && outcome.peak == 20);
+        assert!(changes, "{outcomes:?}");
     }
 }

@@ -13,6 +13,8 @@ use crate::strategy::target_value;
 #[derive(Debug, Clone)]
 pub struct NomadAutoscaler {
     options: TargetValue,
+    /// Seconds between two evaluations.
+    evaluation: u64,
     /// Seconds after a scale in which nothing is asked.
     cooldown: f64,
     min: u64,
@@ -27,10 +29,20 @@ impl NomadAutoscaler {
     /// Seconds of `default_cooldown`, after increases too.
     pub const COOLDOWN: f64 = 300.0;
 
-    /// Without a past: after a start it does not cool down.
-    pub fn new(target: f64, cooldown: f64, min: u64, max: u64) -> Self {
+    /// With its defaults, without a past: after a start it does not cool down.
+    pub fn new(target: f64, min: u64, max: u64) -> Self {
+        Self::paced(target, Self::EVALUATION, Self::COOLDOWN, min, max)
+    }
+
+    /// With another evaluation interval and cooldown, in seconds.
+    pub fn paced(target: f64, evaluation: u64, cooldown: f64, min: u64, max: u64) -> Self {
         let options = TargetValue { target, threshold: TargetValue::THRESHOLD, steps: Steps::default() };
-        Self { options, cooldown, min, max, cools_until: 0.0 }
+        Self { options, evaluation, cooldown, min, max, cools_until: 0.0 }
+    }
+
+    /// Seconds between two evaluations.
+    pub fn evaluation(&self) -> u64 {
+        self.evaluation
     }
 
     /// One evaluation: what to ask Nomad for, if anything. The formula runs on the *running* instances; with
@@ -52,7 +64,7 @@ mod tests {
     use super::*;
 
     fn scaler() -> NomadAutoscaler {
-        NomadAutoscaler::new(10.0, NomadAutoscaler::COOLDOWN, 2, 20)
+        NomadAutoscaler::new(10.0, 2, 20)
     }
 
     /// `target-value/plugin/plugin_test.go` has the formula's cases (see `strategy`); here: on running
