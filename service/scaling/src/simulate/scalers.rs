@@ -79,9 +79,9 @@ mod tests {
     use super::super::suite::measured;
     use super::*;
 
-    /// On a real Nomad, with an evaluation every 2 s, a cooldown of 15 s and a target of 3.5, three runs had 10.5,
-    /// 10.9 and 19.9 % late, took 1,144 to 1,191 instance-seconds, and made 11 or 12 changes, to 20 each time. The
-    /// model is somewhat darker: there, requests that failed left the queue.
+    /// On a real Nomad, with an evaluation every 2 s, a cooldown of 15 s and a target of 3.5, three runs had
+    /// 10.5, 10.9 and 19.9 % late, took 1,144 to 1,191 instance-seconds, and made 11 or 12 changes, to 20
+    /// each time. The model is somewhat darker: there, requests that failed left the queue.
     #[test]
     fn the_model_does_what_a_real_cluster_did() {
         let outcomes: Vec<Outcome> = (1..=9)
