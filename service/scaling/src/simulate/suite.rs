@@ -4,13 +4,15 @@
 //! [`Verdict`]. Which scaler runs where is the caller's affair, who can use all processors.
 
 mod document;
+mod variations;
 mod verdict;
 
 use super::setting::{Cluster, Service, Setting, Spread};
 use super::shapes::shapes;
 use super::trace::Trace;
 
-pub use document::document;
+pub use document::{Page, document};
+pub use variations::{Variation, variations};
 pub use verdict::{Total, Verdict, verdict};
 
 /// The seed of every case.

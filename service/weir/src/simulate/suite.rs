@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use anyhow::{Context, bail};
-use weir_scaling::simulate::suite::{Case, document, generated, recorded, verdict};
+use weir_scaling::simulate::suite::{
+    Case, Page, Variation, Verdict, document, generated, recorded, variations, verdict,
+};
 use weir_scaling::simulate::{BASELINES, Outcome, Weir, baseline, run};
 
 use super::{files, policy_file};
@@ -23,8 +25,23 @@ pub(super) fn page(traces: Option<&Path>) -> anyhow::Result<String> {
     }
     let scalers: Vec<String> = [OURS].into_iter().chain(BASELINES).map(str::to_owned).collect();
     let outcomes = outcomes(&scalers, &cases)?;
-    let verdict = verdict(&scalers, &cases, &outcomes);
-    Ok(document(&scalers, &cases, &outcomes, &verdict))
+    let varied = varied(&scalers)?;
+    Ok(document(&Page {
+        scalers: &scalers,
+        cases: &cases,
+        outcomes: &outcomes,
+        verdict: &verdict(&scalers, &cases, &outcomes),
+        variations: &varied,
+    }))
+}
+
+/// The judgements on the made loads with something changed.
+fn varied(scalers: &[String]) -> anyhow::Result<Vec<(String, Verdict)>> {
+    let judged = |variation: Variation| {
+        let outcomes = outcomes(scalers, &variation.cases)?;
+        Ok((variation.about.to_owned(), verdict(scalers, &variation.cases, &outcomes)))
+    };
+    variations().into_iter().map(judged).collect()
 }
 
 fn csv_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -32,31 +32,59 @@ const TOTALS: &str = "\
 |---|---:|---:|---:|---:|---:|
 ";
 
+/// What the page is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'a> {
+    /// The scalers, the one in question first.
+    pub scalers: &'a [String],
+    /// The loads.
+    pub cases: &'a [Case],
+    /// For each load, what came of each scaler.
+    pub outcomes: &'a [Vec<Outcome>],
+    /// The judgement on all of them.
+    pub verdict: &'a Verdict,
+    /// The judgements on the variations, with what was changed.
+    pub variations: &'a [(String, Verdict)],
+}
+
 /// The page.
-pub fn document(scalers: &[String], cases: &[Case], outcomes: &[Vec<Outcome>], verdict: &Verdict) -> String {
+pub fn document(page: &Page<'_>) -> String {
     let mut text = ABOUT.to_owned();
     text.push_str("\n## All together\n\n");
     text.push_str(TOTALS);
-    verdict.totals.iter().for_each(|total| sum(&mut text, total));
-    shortfalls(&mut text, verdict);
+    page.verdict.totals.iter().for_each(|total| sum(&mut text, "", total));
+    shortfalls(&mut text, page.verdict);
+    loads(&mut text, page);
+    variations(&mut text, page.variations);
+    text
+}
+
+fn loads(text: &mut String, page: &Page<'_>) {
     text.push_str("\n## Each load\n\n");
-    for case in cases {
+    for case in page.cases {
         let _ = writeln!(text, "- `{}`: {}", case.name, case.about);
     }
     text.push_str("\n| load | scaler | requests | late | p99 wait | instance-hours | changes | peak |\n");
     text.push_str("|---|---|---:|---:|---:|---:|---:|---:|\n");
-    for (case, outcomes) in cases.iter().zip(outcomes) {
-        for (outcome, scaler) in outcomes.iter().zip(scalers) {
-            row(&mut text, &case.name, scaler, outcome);
+    for (case, outcomes) in page.cases.iter().zip(page.outcomes) {
+        for (outcome, scaler) in outcomes.iter().zip(page.scalers) {
+            row(text, &case.name, scaler, outcome);
         }
     }
-    text
 }
 
-fn sum(text: &mut String, total: &Total) {
+fn variations(text: &mut String, variations: &[(String, Verdict)]) {
+    text.push_str("\n## The made loads on other instances\n\n| changed ");
+    text.push_str(&TOTALS.replacen("\n|---", "\n|---|---", 1));
+    for (about, verdict) in variations {
+        verdict.totals.iter().for_each(|total| sum(text, &format!("| {about} "), total));
+    }
+}
+
+fn sum(text: &mut String, before: &str, total: &Total) {
     let _ = writeln!(
         text,
-        "| `{}` | {:.3} % | {:.3} % | {:.1} | {:.2} | {} |",
+        "{before}| `{}` | {:.3} % | {:.3} % | {:.1} | {:.2} | {} |",
         total.scaler,
         total.late_percent(),
         total.mean_late,
@@ -87,9 +115,11 @@ fn wait(seconds: f64) -> String {
 fn shortfalls(text: &mut String, verdict: &Verdict) {
     text.push_str("\n## Where Weir falls short\n\n");
     if verdict.shortfalls.is_empty() {
-        text.push_str("On none of these loads.\n");
+        text.push_str(
+            "No other is better in both, late requests and instance-hours, on any load or in the sums.\n",
+        );
     }
-    for shortfall in &verdict.shortfalls {
+    for shortfall in verdict.shortfalls.iter().chain(&verdict.fewer_late) {
         let _ = writeln!(text, "- {shortfall}");
     }
 }

@@ -8,8 +8,11 @@ use crate::simulate::Outcome;
 pub struct Verdict {
     /// Sums over all cases, by scaler.
     pub totals: Vec<Total>,
-    /// Where the first falls short, in sentences. Empty: nowhere.
+    /// Where another is better in both, late requests and instance-hours, in sentences; and in what another is
+    /// better in the sums. Empty: nowhere.
     pub shortfalls: Vec<String>,
+    /// Where another has fewer late requests, for more instance-hours.
+    pub fewer_late: Vec<String>,
 }
 
 /// One scaler over all cases.
@@ -42,21 +45,38 @@ impl Total {
 pub fn verdict(scalers: &[String], cases: &[Case], outcomes: &[Vec<Outcome>]) -> Verdict {
     let totals: Vec<Total> =
         scalers.iter().enumerate().map(|(at, scaler)| total(scaler, at, outcomes)).collect();
-    let mut shortfalls = Vec::new();
+    let (mut shortfalls, mut fewer_late) = (Vec::new(), Vec::new());
     for (case, outcomes) in cases.iter().zip(outcomes) {
         let Some((first, others)) = outcomes.split_first() else { continue };
+        let less = others.iter().zip(&scalers[1..]).filter(|(other, _)| is_later(first, other));
+        fewer_late.extend(less.map(|(other, scaler)| later(&case.name, scaler, first, other)));
         let better = others.iter().zip(&scalers[1..]).filter(|(other, _)| is_better(other, first));
         shortfalls.extend(better.map(|(other, scaler)| beaten(&case.name, scaler, first, other)));
     }
     if let Some((first, others)) = totals.split_first() {
         shortfalls.extend(others.iter().filter_map(|other| behind(first, other)));
     }
-    Verdict { totals, shortfalls }
+    Verdict { totals, shortfalls, fewer_late }
 }
 
 /// In both.
 fn is_better(one: &Outcome, other: &Outcome) -> bool {
     one.late < other.late && one.instance_seconds < other.instance_seconds
+}
+
+/// In late requests alone.
+fn is_later(first: &Outcome, other: &Outcome) -> bool {
+    other.late < first.late && other.instance_seconds >= first.instance_seconds
+}
+
+fn later(case: &str, scaler: &str, first: &Outcome, other: &Outcome) -> String {
+    format!(
+        "`{case}`: `{scaler}` has {} late requests for {}, and {:.2} instance-hours for {:.2}.",
+        other.late,
+        first.late,
+        other.instance_hours(),
+        first.instance_hours()
+    )
 }
 
 fn beaten(case: &str, scaler: &str, first: &Outcome, other: &Outcome) -> String {
