@@ -53,7 +53,7 @@ pub fn document(page: &Page<'_>) -> String {
     text.push_str("\n## All together\n\n");
     text.push_str(TOTALS);
     page.verdict.totals.iter().for_each(|total| sum(&mut text, "", total));
-    shortfalls(&mut text, page.verdict);
+    shortfalls(&mut text, page);
     loads(&mut text, page);
     variations(&mut text, page.variations);
     text
@@ -112,14 +112,33 @@ fn wait(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.0} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
 }
 
-fn shortfalls(text: &mut String, verdict: &Verdict) {
+fn shortfalls(text: &mut String, page: &Page<'_>) {
     text.push_str("\n## Where Weir falls short\n\n");
+    let verdict = page.verdict;
     if verdict.shortfalls.is_empty() {
         text.push_str(
-            "No other is better in both, late requests and instance-hours, on any load or in the sums.\n",
+            "No other is better in both, late requests and instance-hours, on any load or in the sums.\n\n",
         );
     }
     for shortfall in verdict.shortfalls.iter().chain(&verdict.fewer_late) {
         let _ = writeln!(text, "- {shortfall}");
     }
+    for (about, varied) in page.variations {
+        let Some((first, others)) = varied.totals.split_first() else { continue };
+        for other in others.iter().filter(|other| other.late < first.late) {
+            let _ = writeln!(text, "- {}", later(about, first, other));
+        }
+    }
+}
+
+/// On other instances another has fewer late requests.
+fn later(about: &str, first: &Total, other: &Total) -> String {
+    format!(
+        "Made loads, {about}: `{}` has {:.3} % late for {:.3} %, and {:.1} instance-hours for {:.1}.",
+        other.scaler,
+        other.late_percent(),
+        first.late_percent(),
+        other.instance_hours,
+        first.instance_hours
+    )
 }
