@@ -7,10 +7,12 @@ TOOLS = target/tools/bin
 HAPROXY_TESTS = edit:: guard:: lock:: pools:: reload_retry:: rig_itself:: shipped:: runtime:: by_hand:: leaving:: churn:: certificates::
 # For all fuzz targets together.
 FUZZ_SECONDS = 60
+# A directory of recorded loads in CSV.
+TRACES =
 # Runs the command in $1 as root where that is possible without asking; in a subshell, for its exit.
 AS_ROOT = if [ "$$(id -u)" = 0 ]; then sh -c "$$1"; elif sudo -n true 2>/dev/null; then sudo -n sh -c "$$1"; else exit 1; fi
 
-.PHONY: all help demo test test-haproxys fuzz lint check-freebsd bench bench-pure bench-watching nomad-client-check tools compiler haproxy haproxys haproxy-doc consul
+.PHONY: all help demo test test-haproxys fuzz lint check-freebsd bench bench-pure bench-watching simulate nomad-client-check tools compiler haproxy haproxys haproxy-doc consul
 
 all: help
 
@@ -24,6 +26,7 @@ help:
 	@echo 'make bench                from a change in Consul to an answer through HAProxy, beside a bare loop and consul-template'
 	@echo 'make bench-pure           parse, plan and render, by the number of pools and servers'
 	@echo 'make bench-watching       what each way of watching a thousand services costs Consul'
+	@echo 'make simulate             Weir against other autoscalers on made loads, and on the traces in TRACES=DIR: docs/simulation.md'
 	@echo 'make nomad-client-check   whether the Nomad client is in step with service/nomad/openapi.yaml'
 	@echo 'make tools                installs what tests and demo need and is missing'
 
@@ -84,6 +87,11 @@ bench-pure: compiler
 
 bench-watching: tools
 	$(CARGO) bench -p weir --bench watching
+
+# Minutes in the release profile, an hour in the other. Traces are no part of the source: give their directory.
+simulate: compiler
+	set --; if [ -n "$(TRACES)" ]; then set -- --traces "$(TRACES)"; fi; \
+	$(CARGO) run --release -p weir -- simulate --suite "$$@" --out docs/simulation.md
 
 # The generator is no member of the workspace: a normal build does not pay for it.
 nomad-client-check:

@@ -24,17 +24,12 @@ job "web" {
       min = 2
       max = 20
       policy {
-        # No decrease within this time after a scale.
-        cooldown = "1m"
-
         check "load" {
           # The work in the system: what HAProxy has passed on and what waits in its queue.
           source = "haproxy"
-          # Enough instances that it keeps four fifths of their slots busy. An instance's slots are the `maxconn` of
-          # its server line, or `slots` here.
-          strategy "concurrency" {
-            target = 0.8
-          }
+          # Enough slots for that and its spread. An instance's slots are the `maxconn` of its server line, or `slots`
+          # here. `target = 0.7` would keep 70 % of them busy instead.
+          strategy "concurrency" {}
         }
       }
     }

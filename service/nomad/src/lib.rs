@@ -26,6 +26,6 @@ pub use client::Client;
 pub use error::Error;
 pub use model::{
     Allocation, Deployment, GroupScale, Job, JobScale, ScaleEvent, ScaleOutcome, ScaleRequest, last_scale,
-    name_index,
+    name_index, scales,
 };
 pub use options::{Options, OptionsError, Tls, Token};

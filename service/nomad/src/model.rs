@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use weir_scaling::{Direction, LastScale};
+use weir_scaling::{Direction, LastScale, Scale};
 
 use crate::generated::types;
 
@@ -253,6 +253,13 @@ pub fn last_scale(events: &[ScaleEvent]) -> Option<LastScale> {
         Some(LastScale { at: event.at, direction })
     });
     changes.max_by_key(|last| last.at)
+}
+
+/// Every event that changed the count.
+pub fn scales(events: &[ScaleEvent]) -> Vec<Scale> {
+    let changes = events.iter().filter_map(|event| Some((event, event.count?)));
+    let scales = changes.map(|(event, to)| Scale { at: event.at, from: event.previous, to });
+    scales.filter(|scale| scale.from != scale.to).collect()
 }
 
 /// The number at the end of an allocation's name: 3 for `web.app[3]`.

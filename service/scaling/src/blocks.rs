@@ -36,7 +36,8 @@ pub(crate) fn body(value: &Value) -> Option<&Map<String, Value>> {
     }
 }
 
-fn items(value: &Value) -> Vec<&Value> {
+/// The entries of a list; a single value is a list of one, null of none.
+pub(crate) fn items(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(list) => list.iter().collect(),
         Value::Null => Vec::new(),

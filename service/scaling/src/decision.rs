@@ -32,6 +32,17 @@ pub struct Decision {
     pub votes: Vec<Vote>,
     /// What was changed about that, in order.
     pub clamps: Vec<Clamp>,
+    /// The count that would be right without a queue to get rid of, for [`Memory`](crate::Memory); `None`
+    /// where a check could not tell.
+    pub stable: Option<u64>,
+    /// Whether a queue grows for good.
+    pub rush: bool,
+    /// Whether a person should look: more instances are needed, and would not help.
+    pub alarm: bool,
+    /// Whether the deployment under way, which is our own, shall be superseded for this.
+    pub supersede: bool,
+    /// The allocations that Nomad will stop, where the count falls: drain these before.
+    pub victims: Vec<String>,
     /// The index of the job that the decision was made from; a scale is fenced with it.
     pub job_modify_index: u64,
     /// How many instances ran.
@@ -50,6 +61,8 @@ pub enum Action {
     Hold,
     /// Ask Nomad for [`Decision::to`].
     Scale,
+    /// The same, once the deployment under way is over: Nomad refuses until then.
+    Blocked,
 }
 
 /// What one check asks for.
@@ -57,12 +70,16 @@ pub enum Action {
 pub struct Vote {
     /// The check's label.
     pub check: String,
+    /// The group of checks that it votes in; empty for the common one.
+    pub group: String,
     /// Its strategy.
     pub strategy: &'static str,
     /// The numbers it was made from.
     pub inputs: BTreeMap<&'static str, f64>,
     /// The count it asks for; `None` where it cannot tell.
     pub wants: Option<u64>,
+    /// The count it would ask for without a queue to get rid of.
+    pub stable: Option<u64>,
     /// Why.
     pub reason: String,
 }
@@ -82,15 +99,43 @@ pub struct Clamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
+    /// Not within the tolerance of `scale_up` or `scale_down`.
+    Hysteresis,
+    /// Not beyond the least drastic recommendation of the window.
+    Stabilization,
+    /// No decrease that another would follow at once.
+    Falling,
+    /// Not faster than the rates of `scale_up` or `scale_down`.
+    Rates,
     /// No decrease within `cooldown` of the last scale.
     Cooldown,
     /// No increase within `cooldown_on_scale_up` of the last increase.
     CooldownOnScaleUp,
+    /// No decrease soon after a queue grew for good.
+    Panic,
+    /// No decrease within a window after the leader or the master changed.
+    RoleChange,
+    /// No decrease while a load balancer does not answer.
+    LoadBalancerUnknown,
+    /// No decrease while errors increase.
+    Errors,
+    /// No decrease that would cut sessions of an old HAProxy process.
+    OldWorkers,
+    /// No increase where the last one brought nothing.
+    NoGain,
+    /// Not more than what the instances share can bear.
+    Budget,
+    /// Not more than the cluster has room for.
+    Placeable,
     /// Not fewer than `min`.
     Min,
     /// Not more than `max`.
     Max,
-    /// Not to zero, from where nothing would bring the group back yet.
+    /// Not fewer than an open schedule's `min`.
+    ScheduleMin,
+    /// Not more than an open schedule's `max`.
+    ScheduleMax,
+    /// Not to zero, unless `scale_to_zero` says so.
     LastInstance,
 }
 

@@ -1,7 +1,7 @@
 //! The work that one group of instances has, found in one reading of every HAProxy process.
 //!
-//! Work is what is in the system: sessions being served and requests that wait, in every process, old workers too.
-//! It does not depend on how many instances there are, so a decision made from it does not chase itself.
+//! Work is what is in the system: sessions being served and requests that wait, in every process, old workers
+//! too. It does not depend on how many instances there are, so a decision made from it does not chase itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ pub struct Reading {
     pub at: SystemTime,
     /// One sample from each process that answered.
     pub samples: Vec<Sample>,
-    /// The processes that are known and did not answer, in words for people. Missing is not zero: with any of
-    /// these nothing can be said.
+    /// The processes that are known and did not answer, in words for people. Missing is not zero: what the
+    /// others show is then a lower bound.
     pub missing: Vec<String>,
 }
 
@@ -34,11 +34,17 @@ pub struct Measure {
     pub queued: f64,
     /// How many instances take new sessions in a current process.
     pub serving: u64,
-    /// What one instance can do at once by its `maxconn`, over all current processes; `None` where a server line
-    /// has none.
+    /// What one instance can do at once by its `maxconn`, over all current processes; `None` where a server
+    /// line has none.
     pub slots: Option<f64>,
-    /// Sessions since the start of each process, by server; differences of these are arrivals.
+    /// Requests since the start of each process; differences of these are arrivals. By backend where the
+    /// group has it for itself, else by server.
     pub totals: BTreeMap<Counter, u64>,
+    /// Responses 5xx since the start of each process, by backend; in a shared one they may be somebody
+    /// else's.
+    pub errors: BTreeMap<Counter, u64>,
+    /// The processes that did not answer: with any, all of this is a lower bound.
+    pub missing: Vec<String>,
 }
 
 /// Whose counter it is. Two processes never share one.
@@ -72,17 +78,15 @@ pub enum Unknown {
 
 /// Finds the group's work in a reading. `instances` are the addresses of the group's instances.
 pub fn measure(reading: &Reading, instances: &BTreeSet<SocketAddr>) -> Result<Measure, Unknown> {
-    if !reading.missing.is_empty() {
-        return Err(Unknown::ProcessMissing(reading.missing.join(", ")));
-    }
+    let missing = || Unknown::ProcessMissing(reading.missing.join(", "));
     if reading.samples.iter().all(|sample| sample.leaving) {
-        return Err(Unknown::NoProcess);
+        return Err(if reading.missing.is_empty() { Unknown::NoProcess } else { missing() });
     }
     let shares: Vec<Share<'_>> =
         reading.samples.iter().flat_map(|sample| shares(sample, instances)).collect();
     let current: Vec<&Share<'_>> = shares.iter().filter(|share| !share.sample.leaving).collect();
     if current.is_empty() {
-        return Err(Unknown::NoServer);
+        return Err(if reading.missing.is_empty() { Unknown::NoServer } else { missing() });
     }
     Ok(Measure {
         at: reading.at,
@@ -91,6 +95,8 @@ pub fn measure(reading: &Reading, instances: &BTreeSet<SocketAddr>) -> Result<Me
         serving: serving(&current),
         slots: slots(&current),
         totals: shares.iter().flat_map(Share::totals).collect(),
+        errors: shares.iter().map(Share::errors).collect(),
+        missing: reading.missing.clone(),
     })
 }
 
@@ -122,7 +128,8 @@ fn takes_part(server: &ServerSample) -> bool {
 }
 
 impl Share<'_> {
-    /// The backend's whole work where it is the group's alone; else that at its servers and its part of the queue.
+    /// The backend's whole work where it is the group's alone; else that at its servers and its part of the
+    /// queue.
     fn work(&self) -> f64 {
         if self.others.is_empty() {
             return self.backend.sessions as f64;
@@ -142,7 +149,8 @@ impl Share<'_> {
         self.backend.queue.saturating_sub(assigned) as f64
     }
 
-    /// The group's part of the backend's capacity: by `maxconn` where every serving server has one, else by number.
+    /// The group's part of the backend's capacity: by `maxconn` where every serving server has one, else by
+    /// number.
     fn part(&self) -> f64 {
         let all = || self.ours.iter().chain(&self.others).filter(|server| server.state.serves());
         let by_maxconn = all().all(|server| server.maxconn.is_some());
@@ -153,9 +161,16 @@ impl Share<'_> {
         if total == 0 { 1.0 } else { ours as f64 / total as f64 }
     }
 
-    fn totals(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
-        let (process, backend) = (self.sample.process, self.backend.name.as_str());
-        self.ours.iter().map(move |server| (Counter::of(process, backend, &server.name), server.total))
+    fn totals(&self) -> Vec<(Counter, u64)> {
+        let of = |server: &str| Counter::of(self.sample.process, &self.backend.name, server);
+        if self.others.is_empty() && self.backend.requests > 0 {
+            return vec![(of(""), self.backend.requests)];
+        }
+        self.ours.iter().map(|server| (of(&server.name), server.total)).collect()
+    }
+
+    fn errors(&self) -> (Counter, u64) {
+        (Counter::of(self.sample.process, &self.backend.name, ""), self.backend.errors)
     }
 }
 
@@ -166,8 +181,8 @@ fn serving(current: &[&Share<'_>]) -> u64 {
 }
 
 /// The mean over the group's instances of what all current processes together let one have at once. `maxconn`
-/// holds in each process by itself; in several backends of one process, the largest counts, since the instance
-/// behind them is the same.
+/// holds in each process by itself; in several backends of one process, the largest counts, since the
+/// instance behind them is the same.
 fn slots(current: &[&Share<'_>]) -> Option<f64> {
     let mut largest: BTreeMap<(SocketAddr, Process), u64> = BTreeMap::new();
     for share in current {

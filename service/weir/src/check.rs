@@ -150,7 +150,7 @@ fn word(text: &str, name: &str) -> Option<usize> {
 }
 
 /// A block as Nomad hands it out: nested blocks are lists of single-key maps. Nothing where a value is computed.
-fn blocks(body: &Body) -> Option<Value> {
+pub(crate) fn blocks(body: &Body) -> Option<Value> {
     let mut map = Map::new();
     for structure in body {
         match structure {

@@ -111,6 +111,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "BACKEND", conflicts_with = "backend")]
         confirm_empty: Option<String>,
     },
+    /// Show what a scaling policy would do under a recorded or made load, beside what other autoscalers would do.
+    #[command(
+        after_help = "Examples:\n  weir simulate --policy jobs/web.nomad.hcl --trace requests.csv --against hpa,kpa,target-value \
+                      --out report.html\n  weir simulate --policy web.nomad.hcl --trace /var/log/haproxy.log --service-time 80ms \
+                      --start-time 30s --out report.html\n  weir simulate --shape flash-crowd --out report.html\n  weir simulate \
+                      --suite --traces traces/ --out docs/simulation.md"
+    )]
+    Simulate(Box<crate::simulate::Options>),
     /// Run a whole cluster in this process, with a real HAProxy and a load that rises and falls.
     #[cfg(feature = "demo")]
     #[command(after_help = "Example:\n  weir demo --seconds 60")]

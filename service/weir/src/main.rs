@@ -28,6 +28,7 @@ mod scale_loop;
 mod server_table;
 mod short;
 mod show;
+mod simulate;
 mod sources;
 mod state_file;
 mod state_lock;
@@ -116,6 +117,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Servers { address, backend, .. } => {
             print(server_table::page(&address, backend.as_deref()).await?.trim_end());
         }
+        Command::Simulate(options) => print(&simulate::simulate(&options)?),
         #[cfg(feature = "demo")]
         Command::Demo(options) => return demo::run(options).await,
         Command::Options => print(config::reference().trim_end()),

@@ -102,8 +102,13 @@ fn missing_is_not_zero() {
     assert_eq!(of(&current, &[]), Unknown::NoServer);
     assert_eq!(of(&reading(vec![]), &[1]), Unknown::NoProcess);
     assert_eq!(of(&reading(vec![sample(1, true, vec![none.clone()])]), &[1]), Unknown::NoProcess);
-    let partial = Reading { missing: vec!["worker 7".to_owned()], ..current };
-    assert_eq!(of(&partial, &[1]).to_string(), "HAProxy did not answer: worker 7");
+    let missing = vec!["worker 7".to_owned()];
+    let nothing = Reading { missing: missing.clone(), ..reading(vec![]) };
+    assert_eq!(of(&nothing, &[1]).to_string(), "HAProxy did not answer: worker 7");
+    let partial = Reading { missing: missing.clone(), ..current };
+    assert_eq!(of(&partial, &[7]).to_string(), "HAProxy did not answer: worker 7");
+    let lower_bound = measure(&partial, &group(&[1])).unwrap();
+    assert_eq!((lower_bound.work, lower_bound.missing), (0.0, missing));
 }
 
 #[test]

@@ -18,7 +18,9 @@ use weir_consul::Leadership;
 use weir_nomad::policies::{Policies, Reach};
 use weir_nomad::{Allocation, Error, GroupScale, Job, JobScale, ScaleRequest};
 use weir_pools::Catalogue;
-use weir_scaling::{Action, Decision, Demand, History, Policy, RawPolicy, Reading, Seen, decide, measure};
+use weir_scaling::{
+    Action, Decision, History, Memory, Policy, RawPolicy, Reading, Seen, Timing, decide, measure, metrics,
+};
 
 pub(crate) use join::{allocation, allocations};
 pub(crate) use runner::{Inputs, run};
@@ -111,6 +113,7 @@ struct Tracked {
     raw: RawPolicy,
     parsed: Result<Policy, Vec<String>>,
     history: History,
+    memory: Memory,
     last: Option<Decision>,
     /// When it was last decided from a sample.
     considered: Option<Instant>,
@@ -211,12 +214,13 @@ impl ScaleLoop {
                 problems: problems.clone(),
             }));
         }
-        let keep = parsed.as_ref().map_or(Policy::COOLDOWN, |policy| policy.cooldown);
+        let keep = parsed.as_ref().map_or(Duration::ZERO, Policy::looks_back);
         // A policy with a mistake keeps its history: the next edit mends it.
         let tracked = self.policies.entry(id.to_owned()).or_insert_with(|| Tracked {
             raw: raw.clone(),
             parsed: Err(Vec::new()),
             history: History::new(keep),
+            memory: Memory::default(),
             last: None,
             considered: None,
             in_flight: false,
@@ -319,6 +323,9 @@ impl ScaleLoop {
         let wants = decision.action == Action::Scale;
         let (leads, reached) = (self.leads(now), self.reach == Reach::Ok);
         let Some(tracked) = self.policies.get_mut(id) else { return };
+        if let Ok(policy) = &tracked.parsed {
+            tracked.memory.note(&decision, policy);
+        }
         tracked.last = Some(decision.clone());
         let job = JobKey::of(&tracked.raw);
         let waits = tracked.in_flight || tracked.not_before.is_some_and(|then| then > now);
@@ -341,7 +348,7 @@ impl ScaleLoop {
         let tracked = self.policies.get(id)?;
         let policy = tracked.parsed.as_ref().ok()?;
         let look = self.jobs.get(&JobKey::of(&tracked.raw))?.look.as_ref()?;
-        let seen = seen(policy, look, tracked.history.demand(time, policy.cooldown))?;
+        let seen = seen(policy, look, tracked, time)?;
         Some(decide(policy, &seen, time))
     }
 
@@ -461,16 +468,25 @@ fn refusal(now: Instant, tracked: &mut Tracked, request: &ScaleRequest, error: &
 }
 
 /// What a decision is made from; nothing where the job has no such group.
-fn seen(policy: &Policy, look: &Look, demand: Demand) -> Option<Seen> {
+fn seen(policy: &Policy, look: &Look, tracked: &Tracked, time: SystemTime) -> Option<Seen> {
     let count = *look.job.groups.get(&policy.group)?;
     let group: Option<&GroupScale> = look.scale.groups.get(&policy.group);
+    let scales = group.map(|group| weir_nomad::scales(&group.events)).unwrap_or_default();
+    let timing = Timing::default();
+    let raised = scales.iter().filter(|scale| scale.to > scale.from).map(|scale| scale.at).max();
     Some(Seen {
         count,
         job_modify_index: look.job.job_modify_index,
         running: group.map_or(0, |group| group.running),
         job_stopped: look.job.stop,
-        demand,
+        demand: tracked.history.demand(time),
+        metrics: metrics(policy, &tracked.history, time),
+        memory: tracked.memory.clone(),
         last_scale: group.and_then(|group| weir_nomad::last_scale(&group.events)),
+        gain: raised.and_then(|raised| tracked.history.gain(raised, timing.start, time)),
+        timing,
+        scales,
+        ..Seen::default()
     })
 }
 

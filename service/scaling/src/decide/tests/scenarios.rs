@@ -1,0 +1,144 @@
+//! Situations of a cluster: the count goes where it should, and the decision says why.
+
+use super::*;
+use crate::history::Gain;
+use crate::instances::{Instance, InstanceState};
+use crate::seen::Deployment;
+
+fn says(decision: &Decision, words: &str) {
+    assert!(decision.reason.contains(words), "{}", decision.reason);
+}
+
+#[test]
+fn a_deploy_that_resets_the_count_at_peak() {
+    // 12 were there; the deploy wants 2 again while all are still serving.
+    let deploying = Seen { deployment: Deployment::Foreign, ..seen(2, calm(105.0, 12)) };
+    let decision = goes(&plain(2, 20), &deploying, 12);
+    assert_eq!(decision.action, Action::Blocked);
+    says(&decision, "waits for a deployment that somebody else started");
+    // At the first unblocked moment the need is asked for again, at once.
+    let after = Seen {
+        deployment: Deployment::None,
+        last_scale: Some(LastScale { at: ago(20), direction: Direction::Down }),
+        ..deploying
+    };
+    assert_eq!(goes(&plain(2, 20), &after, 12).action, Action::Scale);
+}
+
+#[test]
+fn a_canary_that_waits_for_promotion() {
+    // The canary serves on top of the four; its deployment blocks, and nobody's rollout is superseded.
+    let rush = Load {
+        queues: [300.0, 100.0],
+        queued: 150.0,
+        work: 200.0,
+        steady: 50.0,
+        rate: Some(300.0),
+        newest_rate: Some(400.0),
+        completions: Some(250.0),
+        service_time: Some(0.2),
+        serving: 5,
+        slots: Some(10.0),
+        ..Load::default()
+    };
+    let instance = |index, canary| Instance { id: format!("a{index}"), index, canary, ..Instance::default() };
+    let instances: Vec<Instance> =
+        (0..4).map(|index| instance(index, false)).chain([instance(0, true)]).collect();
+    let sight = Seen { deployment: Deployment::Foreign, instances, ..seen(4, Demand::Known(rush)) };
+    let decision = decide(&plain(2, 20), &sight, now());
+    assert!(decision.rush && decision.to > 8, "{}", decision.reason);
+    assert_eq!((decision.action, decision.supersede), (Action::Blocked, false));
+    // When it is gone, the four are what counts; of those with its name goes first.
+    let gone = Seen { deployment: Deployment::None, ..Seen { demand: calm(12.0, 5), ..sight } };
+    assert_eq!(goes(&plain(2, 20), &gone, 2).victims, ["a0", "a3"]);
+}
+
+#[test]
+fn our_own_deployment_gives_way_in_a_rush() {
+    let load = Load {
+        queues: [300.0, 100.0],
+        queued: 150.0,
+        work: 200.0,
+        steady: 50.0,
+        newest_rate: Some(400.0),
+        completions: Some(250.0),
+        service_time: Some(0.2),
+        serving: 5,
+        slots: Some(10.0),
+        ..Load::default()
+    };
+    let own = |load: Load| Seen { deployment: Deployment::Own, ..seen(5, Demand::Known(load)) };
+    let decision = decide(&plain(2, 20), &own(load), now());
+    assert_eq!((decision.action, decision.supersede), (Action::Scale, true));
+    let calm = decide(&plain(2, 20), &Seen { deployment: Deployment::Own, ..seen(5, calm(80.0, 5)) }, now());
+    assert_eq!((calm.action, calm.supersede), (Action::Blocked, false));
+    says(&calm, "waits for the deployment of the last scale");
+}
+
+#[test]
+fn a_placement_that_only_half_fits() {
+    let decision =
+        by(Rule::Placeable, &plain(2, 20), &Seen { placeable: Some(7), ..seen(2, calm(105.0, 2)) }, 7);
+    says(&decision, "12 is more than the cluster has room for, 7");
+    let full = Seen { placeable: Some(5), ..seen(7, calm(105.0, 7)) };
+    by(Rule::Placeable, &plain(2, 20), &full, 7);
+}
+
+#[test]
+fn a_slow_dependency() {
+    let gain = |completions| Some(Gain { instances: 2.0, completions, work: 1.5 });
+    let sight = |completions| Seen { gain: gain(completions), ..seen(8, calm(120.0, 8)) };
+    let decision = by(Rule::NoGain, &plain(2, 20), &sight(1.05), 8);
+    assert!(decision.alarm);
+    says(&decision, "14 would not help: the last increase brought no more completed requests");
+    assert!(!goes(&plain(2, 20), &sight(1.9), 14).alarm);
+    // Less is taken away as always, and the floor holds.
+    goes(&plain(2, 20), &Seen { gain: gain(1.0), ..seen(8, calm(12.0, 8)) }, 2);
+    goes(&plain(9, 20), &sight(1.0), 9);
+}
+
+#[test]
+fn a_node_that_is_cut_off() {
+    let instance = |index, state| Instance { id: format!("a{index}"), index, state, ..Instance::default() };
+    let mut instances: Vec<Instance> = (0..4).map(|index| instance(index, InstanceState::Serving)).collect();
+    instances[3].state = InstanceState::Unknown;
+    // Three of four serve what needs four: one more is asked for in the place of the lost one.
+    let sight = Seen { instances: instances.clone(), ..seen(4, calm(34.0, 3)) };
+    goes(&plain(2, 20), &sight, 5);
+    // Once Nomad has replaced it, it is not counted twice.
+    instances.push(instance(4, InstanceState::Starting));
+    goes(&plain(2, 20), &Seen { instances, ..sight }, 4);
+}
+
+#[test]
+fn a_queue_that_appears_is_measured_for_a_second_first() {
+    let load = |queues| Load {
+        queues,
+        queued: 40.0,
+        work: 50.0,
+        steady: 10.0,
+        rate: Some(100.0),
+        newest_rate: Some(160.0),
+        completions: Some(77.0),
+        service_time: Some(0.13),
+        serving: 2,
+        slots: Some(5.0),
+        ..Load::default()
+    };
+    let first = goes(&plain(2, 20), &seen(2, Demand::Known(load([100.0, 0.0]))), 2);
+    says(&first, "a queue has just appeared");
+    let second = Load { newest_rate: Some(300.0), ..load([320.0, 100.0]) };
+    let decision = decide(&plain(2, 20), &seen(2, Demand::Known(second)), now());
+    assert!(decision.rush && decision.to >= 10, "{}", decision.reason);
+}
+
+#[test]
+fn a_count_that_a_person_set_is_the_new_start() {
+    // Somebody went to 10 though 2 would do: for the cooldown it stays, then it is treated as any count.
+    let by_hand = |seconds| Seen {
+        last_scale: Some(LastScale { at: ago(seconds), direction: Direction::Up }),
+        ..seen(10, calm(12.0, 10))
+    };
+    by(Rule::Cooldown, &plain(2, 20), &by_hand(5), 10);
+    goes(&plain(2, 20), &by_hand(60), 2);
+}

@@ -1,0 +1,90 @@
+//! A decision in a sentence.
+
+use super::View;
+use crate::decision::{Clamp, Direction, Rule};
+use crate::duration::format_duration;
+use crate::seen::Deployment;
+
+/// What happens and why: the vote that counted, then each rule that changed it.
+pub(super) fn sentence(view: &View<'_>, to: u64, reason: &str, clamps: &[Clamp]) -> String {
+    let from = view.seen.count;
+    let head = match Direction::between(from, to) {
+        None => format!("holds {from}"),
+        Some(_) if view.policy.dry_run => format!("would go from {from} to {to} (dry-run)"),
+        Some(Direction::Up) => format!("up from {from} to {to}"),
+        Some(Direction::Down) => format!("down from {from} to {to}"),
+    };
+    let mut text = format!("{head}: {reason}");
+    for clamp in clamps {
+        text.extend(["; ", &rule(view, clamp)]);
+    }
+    text + deployment(view, to)
+}
+
+fn deployment(view: &View<'_>, to: u64) -> &'static str {
+    match view.seen.deployment {
+        _ if to == view.seen.count => "",
+        Deployment::None => "",
+        Deployment::Own if view.may_supersede(to) => "; the deployment of the last scale is superseded",
+        Deployment::Own => "; waits for the deployment of the last scale",
+        Deployment::Foreign => "; waits for a deployment that somebody else started",
+    }
+}
+
+fn rule(view: &View<'_>, clamp: &Clamp) -> String {
+    let wanted = clamp.from;
+    match clamp.rule {
+        Rule::Hysteresis => format!("{wanted} is within the tolerance"),
+        Rule::Stabilization => stabilization(view, clamp),
+        Rule::Falling => {
+            format!("{wanted} waits: the recommendation falls on, and one step is faster than two")
+        }
+        Rule::Rates => format!("{wanted} would be faster than scale_up and scale_down allow"),
+        Rule::Cooldown => {
+            let after = view.seen.last_scale.map_or(Direction::Up, |last| last.direction);
+            format!("{wanted} waits for the cooldown of {}", format_duration(view.cooldown(after)))
+        }
+        Rule::CooldownOnScaleUp => {
+            let time = format_duration(view.policy.cooldown_on_scale_up);
+            format!("{wanted} waits for the cooldown_on_scale_up of {time}")
+        }
+        Rule::NoGain => format!(
+            "{wanted} would not help: the last increase brought no more completed requests; look at what the instances wait for"
+        ),
+        Rule::Budget => format!("{wanted} is more than max_by bears, {}", clamp.to),
+        Rule::Placeable => format!("{wanted} is more than the cluster has room for, {}", clamp.to),
+        Rule::Min => format!("{wanted} is below min = {}", view.bounds.floor),
+        Rule::Max => format!("{wanted} is above max = {}", view.bounds.ceiling),
+        Rule::ScheduleMin => format!("{wanted} is below the schedule's min = {}", view.bounds.floor),
+        Rule::ScheduleMax => format!("{wanted} is above the schedule's max = {}", view.bounds.ceiling),
+        Rule::LastInstance => "the last instance stays".to_owned(),
+        _ => keeps(view, clamp),
+    }
+}
+
+/// Reasons for which nothing is taken away.
+fn keeps(view: &View<'_>, clamp: &Clamp) -> String {
+    let wanted = clamp.from;
+    match clamp.rule {
+        Rule::RoleChange => {
+            format!("{wanted} waits: leader or master changed, and a full window was not seen since")
+        }
+        Rule::LoadBalancerUnknown => {
+            let missing = view.load().map(|load| load.missing.join(", ")).unwrap_or_default();
+            format!("{wanted} waits: HAProxy did not answer: {missing}")
+        }
+        Rule::Errors => format!("{wanted} waits: responses 5xx increase"),
+        Rule::OldWorkers => format!("{wanted} would cut sessions of an old HAProxy process"),
+        _ => {
+            format!("{wanted} waits: a queue grew in the last {}", format_duration(view.policy.panic.window))
+        }
+    }
+}
+
+fn stabilization(view: &View<'_>, clamp: &Clamp) -> String {
+    let down = clamp.to > clamp.from;
+    let behavior = if down { &view.policy.scale_down } else { &view.policy.scale_up };
+    let window = format_duration(behavior.window(view.seen.timing.block));
+    let what = if down { "greatest" } else { "least" };
+    format!("{} is the {what} of the last {window}, or they were not watched in full", clamp.to)
+}

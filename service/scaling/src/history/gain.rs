@@ -1,0 +1,72 @@
+//! What the last increase brought.
+//!
+//! In: when the count was raised, and how long an instance takes to serve. Out: what was done before and
+//! since. `None` where either was not watched, or it is too early to tell. It is forgotten with the measures
+//! from before the increase, five minutes later: then another one may be tried.
+
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::{History, Point, mean, within};
+
+/// The time before an increase, and the time now, that are compared.
+const SPAN: Duration = Duration::from_secs(10);
+
+/// What was done before an increase and since.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Gain {
+    /// How many times as many instances serve.
+    pub instances: f64,
+    /// How many times as many requests are done.
+    pub completions: f64,
+    /// How many times as much work there is.
+    pub work: f64,
+}
+
+impl Gain {
+    /// Whether more instances did next to nothing for more work. Less than a fifth of what as many instances
+    /// would do alone is nothing: chance moves the completions of ten seconds by a few hundredths.
+    pub fn is_none(self) -> bool {
+        const SHARE: f64 = 0.2;
+        let more = self.instances - 1.0;
+        more > 0.0 && self.completions - 1.0 < SHARE * more && self.work > 1.0
+    }
+}
+
+impl History {
+    /// What the increase at `raised` brought.
+    pub fn gain(&self, raised: SystemTime, start: Duration, now: SystemTime) -> Option<Gain> {
+        let serves = raised + start;
+        if now < serves + SPAN {
+            return None;
+        }
+        let before: Vec<&Point> = self.span(raised);
+        let after: Vec<&Point> = self.span(now);
+        let ratio = |of: fn(&Point) -> f64| {
+            let of = |points: &[&Point]| mean(&points.iter().map(|point| of(point)).collect::<Vec<_>>());
+            (of(&before) > 0.0).then(|| of(&after) / of(&before))
+        };
+        Some(Gain {
+            instances: ratio(|point| point.serving as f64)?,
+            completions: ratio(|point| point.completed)?,
+            work: ratio(|point| point.work)?,
+        })
+    }
+
+    /// How long it took from the increase at `raised` until `count` instances served; `None` while they do
+    /// not, or where it was not watched from the increase on.
+    pub fn served_after(&self, raised: SystemTime, count: u64) -> Option<Duration> {
+        self.since.filter(|since| *since <= raised)?;
+        let serves = |point: &&Point| point.at >= raised && point.serving >= count;
+        self.points.iter().find(serves).and_then(|point| point.at.duration_since(raised).ok())
+    }
+
+    /// The points of the time up to a moment; none where it was not watched.
+    fn span(&self, end: SystemTime) -> Vec<&Point> {
+        let watched = self.since.is_some_and(|since| since + SPAN <= end)
+            && self.points.front().is_some_and(|oldest| oldest.at + SPAN <= end);
+        let inside = |point: &&Point| watched && point.at <= end && within(point.at, end, SPAN);
+        self.points.iter().filter(inside).collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! A group's load at one moment, as decisions see it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// What a group's load is, or why that is not known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Demand {
+    /// It is known.
+    Known(Load),
+    /// It is not; nothing is taken away then.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A group's load. Rates are a second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Load {
+    /// Work in the system, the mean of the last [`SMOOTHING`](super::SMOOTHING).
+    pub work: f64,
+    /// The part of it that waits.
+    pub queued: f64,
+    /// What waited at the newest measure and at the one before.
+    pub queues: [f64; 2],
+    /// Slots that were busy, the mean over the longest time in which it did not change by more than chance
+    /// does.
+    pub steady: f64,
+    /// By how much the busy slots rise in a second; 0 where a rise may be chance.
+    pub slope: f64,
+    /// Requests that arrive; `None` with a single measure.
+    pub rate: Option<f64>,
+    /// The same over the last ten seconds: less by chance, and later.
+    pub calm_rate: Option<f64>,
+    /// Those between the last two measures.
+    pub newest_rate: Option<f64>,
+    /// Requests that are done with.
+    pub completions: Option<f64>,
+    /// Seconds that a request keeps a slot, in the mean of the last minute; `None` where too few were done.
+    pub service_time: Option<f64>,
+    /// Responses 5xx; `None` with a single measure.
+    pub errors: Option<f64>,
+    /// Whether there are clearly more of these than in the minute before.
+    pub errors_rise: bool,
+    /// How long there has been no work at all, as far as it was watched without a gap; `None` where there is
+    /// some.
+    pub idle: Option<Duration>,
+    /// Instances that take new sessions.
+    pub serving: u64,
+    /// What one instance can do at once by `maxconn`; `None` where a server line has none.
+    pub slots: Option<f64>,
+    /// Processes that did not answer: the load is at least this.
+    pub missing: Vec<String>,
+}
+
+impl Load {
+    /// Slots of the instances that serve; `None` where it is unknown what one can do at once.
+    pub fn capacity(&self) -> Option<f64> {
+        self.slots.map(|slots| slots * self.serving as f64).filter(|slots| *slots > 0.0)
+    }
+
+    /// Whether requests wait because every slot is busy, rather than for a moment at a single server.
+    pub fn is_saturated(&self) -> bool {
+        /// As HAProxy's own counts are of slightly different moments.
+        const NEARLY: f64 = 0.9;
+        let full = self.capacity().is_none_or(|slots| self.work - self.queued >= NEARLY * slots);
+        self.queues[0] > 0.0 && self.queued > 0.0 && full
+    }
+
+    /// Whether a queue has just appeared: for how much is needed, the arrivals of a whole second must be
+    /// known.
+    pub fn surges(&self, patience: Duration) -> bool {
+        self.queues[1] <= self.queues[0] / 10.0 && self.grows_beyond(patience)
+    }
+
+    /// Whether the queue grows by more than chance, and would keep the instances that serve busy for longer
+    /// than `patience`.
+    pub fn rushes(&self, patience: Duration) -> bool {
+        !self.surges(patience) && self.grows_beyond(patience)
+    }
+
+    fn grows_beyond(&self, patience: Duration) -> bool {
+        let [newest, before] = self.queues;
+        let rate = self.newest_rate.unwrap_or(0.0).max(newest);
+        // Arrivals spread by the square root of their number; twice that is rare.
+        let grows = newest - before > 2.0 * rate.sqrt();
+        grows && self.queue_time().is_none_or(|time| time > patience.as_secs_f64())
+    }
+
+    /// Seconds that the instances that serve are busy with what waits.
+    fn queue_time(&self) -> Option<f64> {
+        Some(self.queues[0] * self.service_time? / self.capacity()?)
+    }
+}
