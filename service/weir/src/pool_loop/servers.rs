@@ -81,10 +81,13 @@ pub(crate) fn difference(before: &Pools, after: &Pools) -> String {
         let changes: Vec<String> = added.chain(gone).collect();
         (!changes.is_empty()).then(|| format!("{name}{}", shortened(&changes)))
     });
-    words.collect::<Vec<_>>().join(", ")
+    let words: Vec<String> = words.collect();
+    let named = words.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let rest = words.len().saturating_sub(NAMED);
+    if rest == 0 { named } else { format!("{named}, and {rest} more pools") }
 }
 
-/// At most this many servers are named in a reason; the rest is counted.
+/// At most this many pools, and servers of each, are named in a reason; the rest is counted.
 const NAMED: usize = 6;
 
 fn shortened(changes: &[String]) -> String {
@@ -122,6 +125,9 @@ mod tests {
         assert_eq!(difference(&before, &after), "web +10.0.0.3:80 -10.0.0.2:80");
         assert_eq!(difference(&after, &after), "");
         assert_eq!(difference(&after, &Pools::new()), "web -10.0.0.1:80 -10.0.0.3:80");
+        let many: String = (1..=9).map(|n| format!("backend b{n}\n server a 10.0.0.{n}:80\n")).collect();
+        let words = difference(&Pools::new(), &pools_of(&many));
+        assert!(words.starts_with("b1 +10.0.0.1:80, b2") && words.ends_with(", and 3 more pools"), "{words}");
     }
 
     fn text() -> impl Strategy<Value = String> {
