@@ -82,7 +82,8 @@ fn runtime(command: &Command) -> anyhow::Result<tokio::runtime::Runtime> {
 async fn command(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(configs) => match configured(&configs.configs) {
-            Some(config) => run::run(config, environment()).await?,
+            // As a task: what the runtime itself waits for is woken through the kernel each time, a task is not.
+            Some(config) => tokio::spawn(run::run(config, environment())).await??,
             None => return Ok(ExitCode::FAILURE),
         },
         Command::Check { configs, jobs } => return Ok(check(&configs.configs, &jobs).await),

@@ -112,7 +112,10 @@ impl Runner {
     }
 
     fn turn(&mut self, event: Event) {
-        for effect in self.pool_loop.handle(Instant::now(), event) {
+        let mut effects = self.pool_loop.handle(Instant::now(), event);
+        // Whether somebody still answers can wait until HAProxy is told.
+        effects.sort_by_key(|effect| matches!(effect, Effect::Probe(_)));
+        for effect in effects {
             self.carry_out(effect);
         }
         let report = self.pool_loop.report();
