@@ -110,10 +110,7 @@ impl<'d> Layout<'d> {
         for pool in &self.pools {
             let mut servers = Vec::with_capacity(pool.servers.len());
             for member in &pool.servers {
-                let known = last.filter(|(before, other, _)| {
-                    let is_here = std::ptr::eq(*before, pool) && other.says_the_same(member);
-                    is_here || pool.shares(member, (before, other))
-                });
+                let known = last.filter(|(before, other, _)| pool.shares(member, (before, other)));
                 let changeable = known.map_or_else(|| pool.changeable(member), |(.., known)| known);
                 last = Some((pool, member, changeable));
                 servers.push(changeable);
@@ -183,15 +180,15 @@ impl<'d> Pool<'d> {
         Changeable::read(self.lists(member))
     }
 
-    /// Whether a server of this pool has the options that one of another pool has: the same words after the same
-    /// `default-server` lines, as pools have that one `defaults` section or loop gives them.
-    fn shares(&self, member: &Member<'_>, other: (&Pool<'_>, &Member<'_>)) -> bool {
-        let (pool, theirs) = other;
+    /// Whether a server of this pool has the options that one of this or another pool has: the same words, but for the
+    /// number after `id`, after the same `default-server` lines, as pools have that one `defaults` section or loop gives
+    /// them.
+    fn shares(&self, member: &Member<'_>, (pool, other): (&Pool<'_>, &Member<'_>)) -> bool {
         let mine = &self.settings.default_server[..member.defaults];
-        let lines = &pool.settings.default_server[..theirs.defaults];
-        member.source == theirs.source
-            && mine.len() == lines.len()
-            && mine.iter().zip(lines).all(|(mine, theirs)| std::ptr::eq(*mine, *theirs))
+        let theirs = &pool.settings.default_server[..other.defaults];
+        mine.len() == theirs.len()
+            && mine.iter().zip(theirs).all(|(mine, theirs)| std::ptr::eq(*mine, *theirs))
+            && (member.source == other.source || differ_in_id_only(member.options, other.options))
     }
 
     /// Whether the option is on; `false` where it is not known.
@@ -258,6 +255,14 @@ impl Member<'_> {
         }
         mine.len() == theirs.len() && words.all(|(mine, theirs)| mine.value == theirs.value)
     }
+}
+
+/// Whether two lists of options are the same but for the numbers after `id`.
+fn differ_in_id_only(mine: &[Word], theirs: &[Word]) -> bool {
+    let is_number = |word: &Word| word.value.bytes().all(|byte| byte.is_ascii_digit());
+    let is_id =
+        |at: usize| at > 0 && mine[at - 1].value == "id" && is_number(&mine[at]) && is_number(&theirs[at]);
+    mine.len() == theirs.len() && (0..mine.len()).all(|at| mine[at].value == theirs[at].value || is_id(at))
 }
 
 impl<'d> Settings<'d> {
