@@ -10,6 +10,7 @@ mod config;
 mod control;
 #[cfg(feature = "demo")]
 mod demo;
+mod explain;
 mod http;
 mod intents;
 mod interest;
@@ -43,8 +44,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use jiff::Timestamp;
 
-use cli::{Cli, Command, Wished};
+use cli::{Cli, Command, Policy, Wished};
 use config::{Config, Environment};
 use control::{Request, Response};
 use weir_pools::intents::Wish;
@@ -109,6 +111,9 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Servers { address, backend, .. } => {
             print(server_table::page(&address, backend.as_deref()).await?.trim_end());
+        }
+        Command::Policy(Policy::Explain { target, address }) => {
+            print(explain::page(&show::fetch(&address).await?, &target, Timestamp::now())?.trim_end());
         }
         #[cfg(feature = "demo")]
         Command::Demo(options) => return demo::run(options).await,
