@@ -251,19 +251,9 @@ pub(crate) struct Conversation<'a> {
 impl Conversation<'_> {
     /// Sends all commands and reads until HAProxy has answered the last one.
     pub(crate) async fn run(&self) -> Result<Vec<String>, SocketError> {
-        let lines = self.lines("prompt", self.commands, self.then.is_none())?;
+        let lines = lines("prompt", self.commands, self.then.is_none())?;
         let exchange = Exchange { path: self.path, command: &lines, limits: self.limits, half_close: false };
         exchange.bounded(self.limits.total, self.converse(&exchange)).await
-    }
-
-    /// One command a line, after `first`; and at the end the word that ends the conversation.
-    fn lines(&self, first: &str, commands: &[String], is_last: bool) -> Result<String, SocketError> {
-        if let Some(command) = commands.iter().find(|line| line.contains(['\n', '\r', '\0'])) {
-            return Err(SocketError::NotOneLine { command: command.clone() });
-        }
-        let commands = commands.iter().map(String::as_str);
-        let lines = [first].into_iter().filter(|first| !first.is_empty()).chain(commands);
-        Ok(lines.chain(is_last.then_some("quit")).collect::<Vec<_>>().join("\n"))
     }
 
     async fn converse(&self, exchange: &Exchange<'_>) -> Result<Vec<String>, SocketError> {
@@ -280,13 +270,23 @@ impl Conversation<'_> {
         }
         let first = replies(self.path, &String::from_utf8_lossy(&text), self.commands, false)?;
         let second = then(&first);
-        let lines = self.lines("", &second, true)?;
+        let lines = lines("", &second, true)?;
         let more = Exchange { command: &lines, ..*exchange };
         more.bounded(self.limits.connect, more.write(&mut stream)).await?;
         more.read_to_end(&mut stream, &mut text).await?;
         let commands = [self.commands, &second].concat();
         replies(self.path, &String::from_utf8_lossy(&text), &commands, true)
     }
+}
+
+/// One command a line, after `first`; and at the end the word that ends the conversation.
+fn lines(first: &str, commands: &[String], is_last: bool) -> Result<String, SocketError> {
+    if let Some(command) = commands.iter().find(|line| line.contains(['\n', '\r', '\0'])) {
+        return Err(SocketError::NotOneLine { command: command.clone() });
+    }
+    let commands = commands.iter().map(String::as_str);
+    let lines = [first].into_iter().filter(|first| !first.is_empty()).chain(commands);
+    Ok(lines.chain(is_last.then_some("quit")).collect::<Vec<_>>().join("\n"))
 }
 
 fn prompts(text: &[u8]) -> usize {

@@ -96,9 +96,9 @@ impl Look {
         match self {
             Self::All => lines.extend(["show servers state".to_owned(), "show stat -1 6 -1".to_owned()]),
             Self::Backends(names) => {
-                lines.extend(names.iter().flat_map(|name| {
-                    [format!("show servers state {name}"), format!("show stat {name} 6 -1")]
-                }))
+                for name in names {
+                    lines.extend([format!("show servers state {name}"), format!("show stat {name} 6 -1")]);
+                }
             }
         }
         lines

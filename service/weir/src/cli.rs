@@ -119,6 +119,9 @@ pub(crate) enum Command {
                       --suite --traces traces/ --out docs/simulation.md"
     )]
     Simulate(Box<crate::simulate::Options>),
+    /// Look at scaling policies.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Run a whole cluster in this process, with a real HAProxy and a load that rises and falls.
     #[cfg(feature = "demo")]
     #[command(after_help = "Example:\n  weir demo --seconds 60")]
@@ -135,6 +138,20 @@ pub(crate) enum Command {
     /// Print the manual page.
     #[command(after_help = "Example:\n  weir man > /usr/local/share/man/man1/weir.1")]
     Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Tell what was decided last for a group, from what, by which rules, and what came of it.
+    #[command(after_help = "Examples:\n  weir policy explain web\n  weir policy explain web/app")]
+    Explain {
+        /// The job, and the group where it has several.
+        #[arg(value_name = "JOB[/GROUP]")]
+        target: String,
+        /// Where the running weir listens.
+        #[arg(long, default_value = "127.0.0.1:8717")]
+        address: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod config;
 mod control;
 #[cfg(feature = "demo")]
 mod demo;
+mod explain;
 mod http;
 mod intents;
 mod interest;
@@ -45,8 +46,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use jiff::Timestamp;
 
-use cli::{Cli, Command, Wished};
+use cli::{Cli, Command, Policy, Wished};
 use config::{Config, Environment};
 use control::{Request, Response};
 use weir_pools::intents::Wish;
@@ -119,6 +121,9 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             print(server_table::page(&address, backend.as_deref()).await?.trim_end());
         }
         Command::Simulate(options) => print(&simulate::simulate(&options)?),
+        Command::Policy(Policy::Explain { target, address }) => {
+            print(explain::page(&show::fetch(&address).await?, &target, Timestamp::now())?.trim_end());
+        }
         #[cfg(feature = "demo")]
         Command::Demo(options) => return demo::run(options).await,
         Command::Options => print(config::reference().trim_end()),

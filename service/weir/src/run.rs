@@ -153,7 +153,7 @@ async fn start(
     let always = BTreeSet::from([intents::query(&config.cluster)]);
     parts.spawn("the list of what is read", interest::unite(always, reads, wanted, parts.cancel.clone()));
     let maintenance = shared.maintenance(&handles, &known);
-    let scaling = shared.scaling(&handles, samples)?;
+    let scaling = shared.scaling(&handles, samples, &maintenance)?;
     let views = Views {
         started: Timestamp::now(),
         cluster: config.cluster.clone(),
@@ -259,6 +259,7 @@ impl Shared<'_> {
         &self,
         handles: &[Handle],
         samples: Samples,
+        maintenance: &Maintenance,
     ) -> anyhow::Result<Option<(watch::Receiver<ScalingStatus>, watch::Receiver<Leadership>)>> {
         let Some(nomad) = &self.config.nomad else { return Ok(None) };
         let client = clients::nomad(nomad, &self.environment)?;
@@ -278,6 +279,8 @@ impl Shared<'_> {
             hung,
             leadership: leadership.clone(),
             catalogue: self.catalogue.clone(),
+            intents: maintenance.intents.clone(),
+            book: maintenance.book.clone(),
             samples,
             journal: self.journal.clone(),
             report,

@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(difference(&before, &after), "web +10.0.0.3:80 -10.0.0.2:80");
         assert_eq!(difference(&after, &after), "");
         assert_eq!(difference(&after, &Pools::new()), "web -10.0.0.1:80 -10.0.0.3:80");
-        let many: String = (1..=9).map(|n| format!("backend b{n}\n server a 10.0.0.{n}:80\n")).collect();
-        let words = difference(&Pools::new(), &pools_of(&many));
+        let many: Vec<String> = (1..=9).map(|n| format!("backend b{n}\n server a 10.0.0.{n}:80\n")).collect();
+        let words = difference(&Pools::new(), &pools_of(&many.concat()));
         assert!(words.starts_with("b1 +10.0.0.1:80, b2") && words.ends_with(", and 3 more pools"), "{words}");
     }
 
