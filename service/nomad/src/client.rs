@@ -217,3 +217,6 @@ fn raw(policy: types::ScalingPolicy) -> RawPolicy {
         policy: policy.policy.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests;

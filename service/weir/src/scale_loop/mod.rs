@@ -14,6 +14,7 @@ mod report;
 mod runner;
 mod scale;
 mod seen;
+mod servers;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub(crate) use scale::Asked;
 use crate::journal::Record;
 use job::KnownJob;
 use policy::Tracked;
+use servers::Servers;
 
 /// What can happen to the scale loop.
 #[derive(Debug)]
@@ -101,8 +103,8 @@ pub(crate) struct ScaleLoop {
     /// When the leader changed, as far as this weir knows; at first its own start.
     role_changed: Option<SystemTime>,
     addresses: join::Addresses,
-    /// The newest reading of HAProxy.
-    reading: Option<Reading>,
+    /// HAProxy's servers as they were read last.
+    servers: Option<Servers>,
     intents: Arc<Intents>,
     /// When intents of an owner were taken back last.
     struck: BTreeMap<String, Instant>,
@@ -121,7 +123,7 @@ impl Default for ScaleLoop {
             leading: false,
             role_changed: None,
             addresses: join::Addresses::new(),
-            reading: None,
+            servers: None,
             intents: Arc::default(),
             struck: BTreeMap::new(),
             effects: Vec::new(),
@@ -142,7 +144,7 @@ impl ScaleLoop {
             Event::Leadership(leadership) => self.leadership = leadership,
             Event::Catalogue(catalogue) => self.take_catalogue(now, &catalogue),
             Event::Intents(intents) => self.intents = intents,
-            Event::Sampled(reading) => self.sampled(now, time, reading),
+            Event::Sampled(reading) => self.sampled(now, time, &reading),
             Event::Looked { job, look } => self.looked(now, time, &job, *look),
             Event::Scaled { asked, result } => self.scaled(now, time, &asked, &result),
             Event::Noted { noting, result } => self.noted(now, &noting, result),

@@ -5,12 +5,13 @@
 use std::time::{Duration, SystemTime};
 
 use weir_nomad::GroupScale;
-use weir_scaling::{FRESH, Instance, Reading, Scale, Seen, Timing, metrics};
+use weir_scaling::{FRESH, Instance, Scale, Seen, Timing, metrics};
 
 use super::ScaleLoop;
 use super::instances::instances;
 use super::job::{KnownJob, Look};
 use super::policy::Tracked;
+use super::servers::Servers;
 
 /// Nomad's default `min_healthy_time`.
 const SETTLES: Duration = Duration::from_secs(10);
@@ -49,10 +50,10 @@ impl ScaleLoop {
         instances(&look.allocations, &tracked.raw.group, &self.addresses, self.newest(time))
     }
 
-    /// The newest reading of HAProxy, while it counts.
-    pub(super) fn newest(&self, time: SystemTime) -> Option<&Reading> {
-        let is_new = |reading: &&Reading| time.duration_since(reading.at).unwrap_or_default() <= FRESH;
-        self.reading.as_ref().filter(is_new)
+    /// HAProxy's servers as they were read last, while that counts.
+    pub(super) fn newest(&self, time: SystemTime) -> Option<&Servers> {
+        let is_new = |servers: &&Servers| time.duration_since(servers.at).unwrap_or_default() <= FRESH;
+        self.servers.as_ref().filter(is_new)
     }
 
     /// Learns how long the instances of the last increase took until they served.
