@@ -141,7 +141,7 @@ impl World {
             errors: 0,
             servers: vec![server(1001), server(1002)],
         };
-        let process = Process { pid: 1, started: 1 };
+        let process = Process { node: 0, pid: 1, started: 1 };
         Sample { at: self.time, process, leaving: false, backends: vec![backend] }
     }
 }
