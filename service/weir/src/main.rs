@@ -19,6 +19,7 @@ mod maintenance;
 mod metrics;
 mod parts;
 mod peer;
+mod peers;
 mod pool_loop;
 mod publish;
 mod render;

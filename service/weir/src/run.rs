@@ -26,6 +26,7 @@ use crate::journal::{Journal, Record};
 use crate::maintenance::{Loop, Maintenance};
 use crate::metrics::Metrics;
 use crate::parts::{Failed, Parts};
+use crate::peers::{self, Balancers, Ground, Own};
 use crate::pool_loop::{self, Handle, Inbox};
 use crate::publish::replace;
 use crate::sampler::{self, Taken};
@@ -151,15 +152,23 @@ async fn start(
     let (handles, samples) = shared.pools(hangups)?;
     let reads = handles.iter().map(|handle| handle.reads.clone()).collect();
     let always = BTreeSet::from([intents::query(&config.cluster)]);
+    let peers = config.peer.iter().map(|_| peers::query(&config.cluster));
+    let always = always.into_iter().chain(peers).collect();
     parts.spawn("the list of what is read", interest::unite(always, reads, wanted, parts.cancel.clone()));
     let maintenance = shared.maintenance(&handles, &known);
-    let scaling = shared.scaling(&handles, samples)?;
+    let own = Own(samples);
+    let others = match &config.peer {
+        None => None,
+        Some(peer) => Some(peers::start(peer, shared.ground(own.clone())).await?),
+    };
+    let scaling = shared.scaling(&handles, Balancers::new(own, others.clone()))?;
     let views = Views {
         started: Timestamp::now(),
         cluster: config.cluster.clone(),
         consul: health,
         pools: handles.iter().map(|handle| handle.report.clone()).collect(),
         scaling: scaling.as_ref().map(|(report, _)| report.clone()),
+        peers: others,
         intents: known,
         journal,
         metrics,
@@ -254,11 +263,22 @@ impl Shared<'_> {
         self.parts.spawn(name.trim_end(), certificates::run(watched, self.parts.cancel.clone()));
     }
 
+    /// What telling and asking other load balancers needs.
+    fn ground(&self, own: Own) -> Ground<'_> {
+        Ground {
+            cluster: &self.config.cluster,
+            consul: self.consul.clone(),
+            catalogue: self.catalogue.clone(),
+            own,
+            parts: self.parts,
+        }
+    }
+
     /// The scaler, where Nomad is configured.
     fn scaling(
         &self,
         handles: &[Handle],
-        samples: Samples,
+        balancers: Balancers,
     ) -> anyhow::Result<Option<(watch::Receiver<ScalingStatus>, watch::Receiver<Leadership>)>> {
         let Some(nomad) = &self.config.nomad else { return Ok(None) };
         let client = clients::nomad(nomad, &self.environment)?;
@@ -278,7 +298,7 @@ impl Shared<'_> {
             hung,
             leadership: leadership.clone(),
             catalogue: self.catalogue.clone(),
-            samples,
+            balancers,
             journal: self.journal.clone(),
             report,
         };

@@ -204,6 +204,43 @@ const HTTP: BlockSpec = BlockSpec {
     blocks: &[],
 };
 
+const PEER_SSL: BlockSpec = BlockSpec {
+    name: "ssl",
+    about: "TLS between the load balancers: each shows the certificate, and asks the others for theirs.",
+    label: false,
+    many: false,
+    options: &[
+        option(
+            "cert",
+            Kind::Text,
+            REQUIRED,
+            "PEM file of this node's certificate, for the host of `advertise`.",
+        ),
+        option("key", Kind::Text, REQUIRED, "PEM file of the certificate's key."),
+        option("ca_cert", Kind::Text, REQUIRED, "PEM file of the authority that signed all of them."),
+    ],
+    blocks: &[],
+};
+
+const PEER: BlockSpec = BlockSpec {
+    name: "peer",
+    about: "Where other load balancers of the cluster read what this one's HAProxy does. Without it this is the only one.",
+    label: false,
+    many: false,
+    options: &[
+        option("address", Kind::Text, REQUIRED, "Address and port to listen on, such as 10.0.0.1:8718."),
+        option("advertise", Kind::Text, "", "HOST:PORT where the others reach it; `address` by default."),
+        option(
+            "token",
+            Kind::Text,
+            "",
+            "Secret that all of them share; needed unless `address` is loopback.",
+        ),
+        option("token_file", Kind::Text, "", "File with the secret, read again for each request."),
+    ],
+    blocks: &[&PEER_SSL],
+};
+
 /// The top level of a configuration file.
 pub(crate) const ROOT: BlockSpec = BlockSpec {
     name: "",
@@ -236,5 +273,5 @@ pub(crate) const ROOT: BlockSpec = BlockSpec {
         ),
         option("block_query_wait", Kind::Duration, "60s", "How long a blocking query waits."),
     ],
-    blocks: &[&CONSUL, &NOMAD, &TEMPLATE, &HAPROXY, &HTTP],
+    blocks: &[&CONSUL, &NOMAD, &TEMPLATE, &HAPROXY, &HTTP, &PEER],
 };

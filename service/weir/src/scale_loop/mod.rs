@@ -103,6 +103,8 @@ pub(crate) struct ScaleLoop {
     reach: Reach,
     leadership: Leadership,
     leading: bool,
+    /// When connections last went from one load balancer to another, or this weir began to lead.
+    role_changed: Option<SystemTime>,
     addresses: join::Addresses,
     effects: Vec<Effect>,
 }
@@ -146,6 +148,7 @@ impl Default for ScaleLoop {
             reach: Reach::Pending,
             leadership: Leadership::Following { holder: None },
             leading: false,
+            role_changed: None,
             addresses: join::Addresses::new(),
             effects: Vec::new(),
         }
@@ -169,7 +172,7 @@ impl ScaleLoop {
                 self.scaled(now, &policy, &request, from, result);
             }
         }
-        self.note_leadership(now);
+        self.note_leadership(now, time);
         std::mem::take(&mut self.effects)
     }
 
@@ -265,10 +268,18 @@ impl ScaleLoop {
         }
     }
 
-    fn note_leadership(&mut self, now: Instant) {
+    /// Takes in when connections last went from one load balancer to another.
+    pub(crate) fn note_role_change(&mut self, at: Option<SystemTime>) {
+        self.role_changed = self.role_changed.max(at);
+    }
+
+    fn note_leadership(&mut self, now: Instant, time: SystemTime) {
         let leading = self.leads(now);
         if leading != self.leading {
             self.leading = leading;
+            if leading {
+                self.note_role_change(Some(time));
+            }
             self.effects.push(Effect::Record(Record::Leader { leading }));
         }
     }
@@ -348,7 +359,7 @@ impl ScaleLoop {
         let tracked = self.policies.get(id)?;
         let policy = tracked.parsed.as_ref().ok()?;
         let look = self.jobs.get(&JobKey::of(&tracked.raw))?.look.as_ref()?;
-        let seen = seen(policy, look, tracked, time)?;
+        let seen = Seen { role_changed: self.role_changed, ..seen(policy, look, tracked, time)? };
         Some(decide(policy, &seen, time))
     }
 

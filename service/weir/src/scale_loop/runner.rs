@@ -6,15 +6,13 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir_consul::Leadership;
-use weir_haproxy::Completeness;
 use weir_nomad::policies::Policies;
 use weir_nomad::{Client, Error};
 use weir_pools::Catalogue;
-use weir_scaling::Reading;
 
 use super::{Effect, Event, JobKey, Look, ScaleLoop};
 use crate::journal::Journal;
-use crate::sampler::Taken;
+use crate::peers::Balancers;
 use crate::status::ScalingStatus;
 
 /// Outcomes that may wait for the loop: two per job at most, and hundreds of jobs.
@@ -31,8 +29,8 @@ pub(crate) struct Inputs {
     pub(crate) hung: watch::Receiver<Option<String>>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) catalogue: watch::Receiver<Arc<Catalogue>>,
-    /// One for each HAProxy of this node.
-    pub(crate) samples: Vec<(String, watch::Receiver<Option<Taken>>)>,
+    /// All HAProxys of the cluster.
+    pub(crate) balancers: Balancers,
     pub(crate) journal: Journal,
     pub(crate) report: watch::Sender<ScalingStatus>,
 }
@@ -51,7 +49,11 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
             Ok(()) = inputs.hung.changed() => Event::Hung(inputs.hung.borrow_and_update().clone()),
             Ok(()) = inputs.leadership.changed() => Event::Leadership(inputs.leadership.borrow_and_update().clone()),
             Ok(()) = inputs.catalogue.changed() => Event::Catalogue(inputs.catalogue.borrow_and_update().clone()),
-            _ = ticks.tick() => Event::Sampled(gather(&inputs.samples)),
+            _ = ticks.tick() => {
+                let reading = inputs.balancers.read(SystemTime::now());
+                scale_loop.note_role_change(inputs.balancers.role_changed());
+                Event::Sampled(reading)
+            }
         };
         let now = Instant::now();
         for effect in scale_loop.handle(now, SystemTime::now(), event) {
@@ -83,24 +85,4 @@ async fn look(client: &Client, key: &JobKey) -> Result<Look, Error> {
     let scale = client.job_scale(&key.namespace, &key.id).await?;
     let allocations = client.allocations(&key.namespace, &key.id).await?;
     Ok(Look { job, scale, allocations })
-}
-
-/// The newest samples of all HAProxys as one reading; what is missing is named.
-fn gather(samples: &[(String, watch::Receiver<Option<Taken>>)]) -> Reading {
-    let mut reading = Reading { at: SystemTime::now(), samples: Vec::new(), missing: Vec::new() };
-    for (name, taken) in samples {
-        let name = if name.is_empty() { "HAProxy" } else { name };
-        match taken.borrow().as_ref() {
-            None => reading.missing.push(format!("{name} was not read yet")),
-            Some(Taken { reading: Err(error), .. }) => reading.missing.push(format!("{name}: {error}")),
-            Some(Taken { at, reading: Ok(taken) }) => {
-                reading.at = reading.at.min(*at);
-                reading.samples.extend(taken.samples.iter().cloned());
-                if let Completeness::Missed { reason, .. } = &taken.completeness {
-                    reading.missing.push(format!("{name}: {reason}"));
-                }
-            }
-        }
-    }
-    reading
 }
