@@ -11,7 +11,7 @@ use weir_scaling::RawPolicy;
 use crate::access::Access;
 use crate::error::{Error, from_generated};
 use crate::generated::{Client as Generated, types};
-use crate::model::{Allocation, Deployment, Job, JobScale, ScaleEvent, ScaleOutcome, ScaleRequest};
+use crate::model::{Allocation, Deployment, Job, JobScale, Notice, ScaleEvent, ScaleOutcome, ScaleRequest};
 use crate::options::{Options, OptionsError};
 use crate::transport;
 
@@ -46,8 +46,13 @@ impl Client {
 
     /// The job, with the index that fences a scale.
     pub async fn job(&self, namespace: &str, job: &str) -> Result<Job, Error> {
+        Ok(self.document(namespace, job).await?.into())
+    }
+
+    /// The job as it was submitted, whole.
+    async fn document(&self, namespace: &str, job: &str) -> Result<types::Job, Error> {
         let answer = self.api.read_job(job, Some(namespace), self.region()).await;
-        Ok(led(self.sorted(answer, || name_job(namespace, job)).await?)?.into_inner().into())
+        Ok(led(self.sorted(answer, || name_job(namespace, job)).await?)?.into_inner())
     }
 
     /// The counts and last scaling events of a job's groups.
@@ -94,6 +99,43 @@ impl Client {
         Ok(self.sorted(answer, what).await?.into_inner().into())
     }
 
+    /// The same by registering the job anew, which ends a deployment under way where [`Client::scale`] is refused.
+    /// The token must be allowed to submit jobs. It leaves no scaling event.
+    pub async fn supersede(&self, request: &ScaleRequest) -> Result<ScaleOutcome, Error> {
+        let what = || format!("{} group {:?}", name_job(&request.namespace, &request.job), request.group);
+        let mut job = self.document(&request.namespace, &request.job).await?;
+        // What was changed since the decision is not what is written back.
+        let (expected, found) = (request.job_modify_index, job.job_modify_index);
+        if found != expected {
+            return Err(Error::IndexConflict { what: what(), expected, found });
+        }
+        set_count(&mut job, &request.group, request.count);
+        let body = types::RegisterBody { job, enforce_index: true, job_modify_index: expected };
+        let answer = self.api.register_job(Some(&request.namespace), self.region(), &body).await;
+        Ok(self.sorted(answer, what).await?.into_inner().into())
+    }
+
+    /// How many instances of a group the cluster would place if its count were this. The token must be allowed to
+    /// submit jobs.
+    pub async fn placeable(&self, namespace: &str, job: &str, group: &str, count: u64) -> Result<u64, Error> {
+        let mut document = self.document(namespace, job).await?;
+        set_count(&mut document, group, count);
+        let body = types::PlanBody { job: document, diff: false };
+        let answer = self.api.plan_job(job, Some(namespace), self.region(), &body).await;
+        let reply = self.sorted(answer, || name_job(namespace, job)).await?.into_inner();
+        let failures = reply.failed_tg_allocs.unwrap_or_default();
+        let missing = failures.get(group).map_or(0, |failure| failure.coalesced_failures + 1);
+        Ok(count.saturating_sub(missing))
+    }
+
+    /// Shows something on the job's page. Changes nothing, also while a deployment runs.
+    pub async fn notify(&self, notice: &Notice) -> Result<(), Error> {
+        let what = || name_job(&notice.namespace, &notice.job);
+        let answer =
+            self.api.scale_job(&notice.job, Some(&notice.namespace), self.region(), &notice.into()).await;
+        self.sorted(answer, what).await.map(drop)
+    }
+
     /// The address of the servers' leader: the cheapest sign that Nomad can be written to.
     pub async fn leader(&self) -> Result<String, Error> {
         let answer = self.api.read_leader(self.region()).await;
@@ -133,6 +175,12 @@ impl Client {
             Ok(value) => Ok(value),
             Err(error) => Err(from_generated(error, &self.address, what()).await),
         }
+    }
+}
+
+fn set_count(job: &mut types::Job, group: &str, count: u64) {
+    for one in job.task_groups.iter_mut().flatten().filter(|one| one.name == group) {
+        one.count = Some(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }
 

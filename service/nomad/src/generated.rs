@@ -24,6 +24,11 @@ pub mod types {
         pub deployment_status: ::std::option::Option<AllocationHealth>,
         #[serde(rename = "DesiredStatus", default)]
         pub desired_status: ::std::string::String,
+        #[serde(
+            rename = "DesiredTransition",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub desired_transition: ::std::option::Option<DesiredTransition>,
         #[serde(rename = "ID")]
         pub id: ::std::string::String,
         #[serde(rename = "JobID", default)]
@@ -38,6 +43,9 @@ pub mod types {
     ///What the deployment makes of an allocation.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     pub struct AllocationHealth {
+        ///Whether it is a canary that was not promoted yet.
+        #[serde(rename = "Canary", default)]
+        pub canary: bool,
         #[serde(
             rename = "Healthy",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -57,7 +65,17 @@ pub mod types {
         #[serde(rename = "StatusDescription", default)]
         pub status_description: ::std::string::String,
     }
-    ///A job.
+    ///What the servers intend with an allocation.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    pub struct DesiredTransition {
+        ///Whether its node is drained.
+        #[serde(
+            rename = "Migrate",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub migrate: ::std::option::Option<bool>,
+    }
+    ///A job. What is not named here is kept as it came, so that it can be written back.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct Job {
         #[serde(rename = "ID")]
@@ -80,6 +98,8 @@ pub mod types {
         pub task_groups: ::std::option::Option<::std::vec::Vec<TaskGroup>>,
         #[serde(rename = "Type", default = "defaults::job_type")]
         pub type_: ::std::string::String,
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
     }
     ///The counts of a job's groups. Its `JobModifyIndex` is the job's *ModifyIndex* and fences nothing.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
@@ -96,6 +116,43 @@ pub mod types {
             ::std::collections::HashMap<::std::string::String, TaskGroupScaleStatus>,
         >,
     }
+    ///Why the first instance of a group finds no room, and how many more do not.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    pub struct PlacementFailure {
+        #[serde(rename = "CoalescedFailures", default)]
+        pub coalesced_failures: u64,
+    }
+    ///A job to be looked at.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    pub struct PlanBody {
+        #[serde(rename = "Diff")]
+        pub diff: bool,
+        #[serde(rename = "Job")]
+        pub job: Job,
+    }
+    ///What would follow.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    pub struct PlanReply {
+        ///The groups of which not all instances find room.
+        #[serde(
+            rename = "FailedTGAllocs",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub failed_tg_allocs: ::std::option::Option<
+            ::std::collections::HashMap<::std::string::String, PlacementFailure>,
+        >,
+    }
+    ///A job to be put in force.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    pub struct RegisterBody {
+        #[serde(rename = "EnforceIndex")]
+        pub enforce_index: bool,
+        #[serde(rename = "Job")]
+        pub job: Job,
+        ///The index that the job must still have.
+        #[serde(rename = "JobModifyIndex")]
+        pub job_modify_index: u64,
+    }
     ///What to scale to what, and why.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct ScaleBody {
@@ -105,6 +162,9 @@ pub mod types {
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub count: ::std::option::Option<i64>,
+        ///Whether the event tells of a mistake; only without a count.
+        #[serde(rename = "Error", default)]
+        pub error: bool,
         ///The index that the job must still have; without it nothing is fenced.
         #[serde(
             rename = "JobModifyIndex",
@@ -217,7 +277,7 @@ pub mod types {
         )]
         pub namespace: ::std::option::Option<::std::string::String>,
     }
-    ///One group of a job.
+    ///One group of a job. What is not named here is kept as it came.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct TaskGroup {
         #[serde(
@@ -227,6 +287,13 @@ pub mod types {
         pub count: ::std::option::Option<i64>,
         #[serde(rename = "Name")]
         pub name: ::std::string::String,
+        #[serde(
+            rename = "Update",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub update: ::std::option::Option<Update>,
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
     }
     ///The counts of one group and its last events, the newest first, 20 at most.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
@@ -242,6 +309,24 @@ pub mod types {
         pub placed: i64,
         #[serde(rename = "Running", default)]
         pub running: i64,
+    }
+    ///How a group is deployed. What is not named here is kept as it came.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    pub struct Update {
+        ///How many instances are replaced at once; 0 means no deployments at all.
+        #[serde(
+            rename = "MaxParallel",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub max_parallel: ::std::option::Option<i64>,
+        ///How long an instance must be healthy, in nanoseconds.
+        #[serde(
+            rename = "MinHealthyTime",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub min_healthy_time: ::std::option::Option<i64>,
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
     }
     /// Generation of default values for serde.
     pub mod defaults {
@@ -444,6 +529,55 @@ Arguments:
             .build()?;
         let info = OperationInfo {
             operation_id: "read_scaling_policy",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            400u16..=499u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            500u16..=599u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**Puts a job in force. With `EnforceIndex` only if it is still the one that was read. Supersedes a running deployment
+
+Sends a `PUT` request to `/v1/jobs`
+
+Arguments:
+- `namespace`: The namespace; `*` for all of them, in lists only.
+- `region`: The region; by default that of the agent asked.
+- `body`
+*/
+    pub async fn register_job<'a>(
+        &'a self,
+        namespace: Option<&'a str>,
+        region: Option<&'a str>,
+        body: &'a types::RegisterBody,
+    ) -> Result<ResponseValue<types::ScaleReply>, Error<ByteStream>> {
+        let url = format!("{}/v1/jobs", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .put(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .query(&progenitor_client::QueryParam::new("namespace", &namespace))
+            .query(&progenitor_client::QueryParam::new("region", &region))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "register_job",
         };
         self.pre(&mut request, &info).await?;
         let result = self.exec(request, &info).await;
@@ -709,6 +843,59 @@ Arguments:
             .build()?;
         let info = OperationInfo {
             operation_id: "read_job_deployment",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            400u16..=499u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            500u16..=599u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**What would follow if the job were registered; nothing is changed
+
+Sends a `PUT` request to `/v1/job/{job_id}/plan`
+
+Arguments:
+- `job_id`
+- `namespace`: The namespace; `*` for all of them, in lists only.
+- `region`: The region; by default that of the agent asked.
+- `body`
+*/
+    pub async fn plan_job<'a>(
+        &'a self,
+        job_id: &'a str,
+        namespace: Option<&'a str>,
+        region: Option<&'a str>,
+        body: &'a types::PlanBody,
+    ) -> Result<ResponseValue<types::PlanReply>, Error<ByteStream>> {
+        let url = format!(
+            "{}/v1/job/{}/plan", self.baseurl, encode_path(& job_id.to_string()),
+        );
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .put(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .query(&progenitor_client::QueryParam::new("namespace", &namespace))
+            .query(&progenitor_client::QueryParam::new("region", &region))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "plan_job",
         };
         self.pre(&mut request, &info).await?;
         let result = self.exec(request, &info).await;

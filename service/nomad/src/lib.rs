@@ -1,7 +1,7 @@
 //! Nomad's HTTP API, as far as scaling needs it.
 //!
-//! [`Client`] reads jobs, allocations and scaling policies and writes one thing: the count of a group, fenced by
-//! the index that the decision was made from. [`policies::spawn`] keeps all scaling policies current by blocking
+//! [`Client`] reads jobs, allocations, deployments and scaling policies and writes one thing: the count of a group,
+//! fenced by the index that the decision was made from, and notices beside it. [`policies::spawn`] keeps all scaling policies current by blocking
 //! queries. Every request has a time-out; every failure is an [`Error`] that names the situation.
 //!
 //! The requests themselves are in `generated`, made from `openapi.yaml` by the crate in `codegen/`.
@@ -25,7 +25,7 @@ mod transport;
 pub use client::Client;
 pub use error::Error;
 pub use model::{
-    Allocation, Deployment, GroupScale, Job, JobScale, ScaleEvent, ScaleOutcome, ScaleRequest, last_scale,
-    name_index, scales,
+    Allocation, Deployment, GroupScale, Job, JobScale, Notice, ScaleEvent, ScaleOutcome, ScaleRequest,
+    last_scale, name_index, scales,
 };
 pub use options::{Options, OptionsError, Tls, Token};

@@ -26,6 +26,9 @@ pub struct Job {
     pub kind: String,
     /// The wanted count of each group.
     pub groups: BTreeMap<String, u64>,
+    /// How long an instance of each group must be healthy until a deployment takes it for good
+    /// (`min_healthy_time`); zero where the group is not deployed at all, absent where the job does not say.
+    pub settles: BTreeMap<String, Duration>,
 }
 
 /// The counts and scaling events of a job.
@@ -90,6 +93,10 @@ pub struct Allocation {
     pub create_time: SystemTime,
     /// What its deployment makes of it; `None` while undecided. Every scale resets it, so it says nothing about capacity.
     pub deployment_healthy: Option<bool>,
+    /// Whether it is a canary that nobody has promoted: it is on top of the count.
+    pub canary: bool,
+    /// Whether its node is drained, so that it is replaced elsewhere.
+    pub migrating: bool,
 }
 
 /// A job's newest deployment.
@@ -134,6 +141,21 @@ pub struct ScaleRequest {
     pub job_modify_index: u64,
 }
 
+/// A scaling event that changes nothing: it is shown on the job's page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The job's namespace.
+    pub namespace: String,
+    /// The job. Never a system job: Nomad's server fails at a notice for one (`Job.Scale` reads the count).
+    pub job: String,
+    /// The group.
+    pub group: String,
+    /// What is to be told.
+    pub message: String,
+    /// Whether it is about a mistake.
+    pub error: bool,
+}
+
 /// What a scale brought about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ScaleOutcome {
@@ -148,7 +170,9 @@ pub struct ScaleOutcome {
 impl From<types::Job> for Job {
     fn from(job: types::Job) -> Self {
         let groups = job.task_groups.unwrap_or_default();
+        let settles = groups.iter().filter_map(|group| Some((group.name.clone(), settles(group)?))).collect();
         Self {
+            settles,
             id: job.id,
             job_modify_index: job.job_modify_index,
             status: job.status,
@@ -193,9 +217,22 @@ impl From<types::ScalingEvent> for ScaleEvent {
     }
 }
 
+/// Nomad makes no deployments where `max_parallel` is 0 (`UpdateStrategy.IsEmpty`, `nomad/structs/structs.go`).
+fn settles(group: &types::TaskGroup) -> Option<Duration> {
+    let update = group.update.as_ref()?;
+    if update.max_parallel == Some(0) {
+        return Some(Duration::ZERO);
+    }
+    Some(Duration::from_nanos(count(update.min_healthy_time?)))
+}
+
 impl From<types::Allocation> for Allocation {
     fn from(allocation: types::Allocation) -> Self {
+        let health = allocation.deployment_status;
+        let transition = allocation.desired_transition;
         Self {
+            canary: health.as_ref().is_some_and(|health| health.canary),
+            migrating: transition.and_then(|transition| transition.migrate).unwrap_or_default(),
             index: name_index(&allocation.name),
             id: allocation.id,
             name: allocation.name,
@@ -205,7 +242,7 @@ impl From<types::Allocation> for Allocation {
             client_status: allocation.client_status,
             desired_status: allocation.desired_status,
             create_time: UNIX_EPOCH + Duration::from_nanos(count(allocation.create_time)),
-            deployment_healthy: allocation.deployment_status.and_then(|status| status.healthy),
+            deployment_healthy: health.and_then(|health| health.healthy),
         }
     }
 }
@@ -226,9 +263,24 @@ impl From<&ScaleRequest> for types::ScaleBody {
         let target = [("Namespace", &request.namespace), ("Job", &request.job), ("Group", &request.group)];
         Self {
             count: Some(i64::try_from(request.count).unwrap_or(i64::MAX)),
+            error: false,
             job_modify_index: Some(request.job_modify_index),
             message: request.message.clone(),
             meta: request.meta.clone(),
+            target: target.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect(),
+        }
+    }
+}
+
+impl From<&Notice> for types::ScaleBody {
+    fn from(notice: &Notice) -> Self {
+        let target = [("Namespace", &notice.namespace), ("Job", &notice.job), ("Group", &notice.group)];
+        Self {
+            count: None,
+            error: notice.error,
+            job_modify_index: None,
+            message: notice.message.clone(),
+            meta: Map::new(),
             target: target.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect(),
         }
     }
@@ -297,5 +349,51 @@ mod tests {
             serde_json::from_str(r#"{"ID":"web","JobModifyIndex":7,"Stop":null,"TaskGroups":null}"#).unwrap();
         let job = Job::from(job);
         assert_eq!((job.groups.len(), job.stop, job.kind.as_str()), (0, false, "service"));
+    }
+
+    #[test]
+    fn a_group_settles_as_its_update_block_says() {
+        let update = |update: &str| {
+            let text = format!(
+                r#"{{"ID":"web","JobModifyIndex":7,"TaskGroups":[{{"Name":"app","Update":{update}}}]}}"#
+            );
+            let job: types::Job = serde_json::from_str(&text).unwrap();
+            Job::from(job).settles.get("app").copied()
+        };
+        assert_eq!(update("null"), None);
+        let three = r#"{"MaxParallel":1,"MinHealthyTime":3000000000,"Canary":0}"#;
+        assert_eq!(update(three), Some(Duration::from_secs(3)));
+        assert_eq!(
+            update(r#"{"MaxParallel":0,"MinHealthyTime":3000000000}"#),
+            Some(Duration::ZERO),
+            "no deployments"
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_job_survives_being_written_back() {
+        let text = r#"{"ID":"web","JobModifyIndex":7,"Meta":{"a":"1"},"TaskGroups":[{"Name":"app","Count":2,"Tasks":[{"Name":"t"}]}]}"#;
+        let job: types::Job = serde_json::from_str(text).unwrap();
+        let back = serde_json::to_value(&job).unwrap();
+        assert_eq!(
+            (&back["Meta"]["a"], &back["TaskGroups"][0]["Tasks"][0]["Name"]),
+            (&"1".into(), &"t".into())
+        );
+    }
+
+    #[test]
+    fn canaries_and_migrating_allocations_are_told_apart() {
+        let read = |more: &str| -> Allocation {
+            let text = format!(r#"{{"ID":"a","Name":"web.app[0]"{more}}}"#);
+            serde_json::from_str::<types::Allocation>(&text).unwrap().into()
+        };
+        let marks = |one: Allocation| (one.canary, one.migrating, one.deployment_healthy);
+        assert_eq!(marks(read("")), (false, false, None));
+        assert_eq!(
+            marks(read(r#","DeploymentStatus":{"Healthy":true,"Canary":true}"#)),
+            (true, false, Some(true))
+        );
+        let leaves = r#","DeploymentStatus":null,"DesiredTransition":{"Migrate":true,"Reschedule":null}"#;
+        assert_eq!(marks(read(leaves)), (false, true, None));
     }
 }

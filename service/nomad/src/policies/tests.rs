@@ -257,7 +257,7 @@ async fn a_scale_carries_its_fence_and_its_reason() {
         let body = axum::body::to_bytes(request.into_body(), 10_000).await.unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let expected = serde_json::json!({"Target": {"Namespace": "default", "Job": "web", "Group": "app"}, "Count": 6,
-            "Message": "up", "Meta": {"weir.work": 50.0}, "JobModifyIndex": 53});
+            "Message": "up", "Meta": {"weir.work": 50.0}, "JobModifyIndex": 53, "Error": false});
         assert_eq!((body, headers["x-nomad-token"].as_bytes()), (expected, b"secret".as_slice()));
         axum::Json(serde_json::json!({"EvalID": "e", "JobModifyIndex": 59, "Index": 61, "KnownLeader": false}))
     });

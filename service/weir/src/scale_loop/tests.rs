@@ -104,6 +104,8 @@ impl World {
             desired_status: "run".into(),
             create_time: self.time,
             deployment_healthy: None,
+            canary: false,
+            migrating: false,
         };
         let group =
             GroupScale { desired: self.count, placed: self.count, running: self.count, events: Vec::new() };
@@ -115,6 +117,7 @@ impl World {
                 stop: false,
                 kind: "service".into(),
                 groups: BTreeMap::from([("app".into(), self.count)]),
+                settles: BTreeMap::new(),
             },
             scale: JobScale { stopped: false, groups: BTreeMap::from([("app".into(), group)]) },
             allocations: ALLOCATIONS.into_iter().map(allocation).collect(),
