@@ -41,6 +41,8 @@ mod peers;
 #[cfg(test)]
 mod pools;
 #[cfg(test)]
+mod prometheus;
+#[cfg(test)]
 mod reload_retry;
 #[cfg(test)]
 mod rig_itself;

@@ -16,6 +16,7 @@ mod interest;
 mod journal;
 mod logging;
 mod maintenance;
+mod metric_sources;
 mod metrics;
 mod parts;
 mod peer;

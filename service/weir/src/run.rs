@@ -24,6 +24,7 @@ use crate::config::{Config, Environment};
 use crate::intents::{self, Book, Known};
 use crate::journal::{Journal, Record};
 use crate::maintenance::{Loop, Maintenance};
+use crate::metric_sources::{Prometheus, Sources};
 use crate::metrics::Metrics;
 use crate::parts::{Failed, Parts};
 use crate::peers::{self, Balancers, Ground, Own};
@@ -292,6 +293,8 @@ impl Shared<'_> {
         let zeros = zero::follow(client.clone(), self.catalogue.clone(), zero::pools(handles));
         self.parts.spawn_cancelled("the watch of what Nomad wants none of", zeros);
         let (report, receiver) = watch::channel(starting());
+        let prometheus = self.config.prometheus.as_ref().map(Prometheus::new).transpose()?;
+        let sources = Sources { prometheus, nomad: client.clone() };
         let inputs = scale_loop::Inputs {
             client,
             policies,
@@ -299,6 +302,7 @@ impl Shared<'_> {
             leadership: leadership.clone(),
             catalogue: self.catalogue.clone(),
             balancers,
+            sources,
             journal: self.journal.clone(),
             report,
         };

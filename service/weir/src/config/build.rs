@@ -6,9 +6,13 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
 use super::parse::{Place, Section};
 use super::problem::Problem;
-use super::{Config, Consul, Control, Haproxy, Log, Nomad, Peer, PeerTls, Source, Template, Tls, Token};
+use super::{
+    Config, Consul, Control, Haproxy, Log, Nomad, Peer, PeerTls, Prometheus, Source, Template, Tls, Token,
+};
 
 /// The longest path of a socket in bytes: `sun_path` has 104 on FreeBSD (108 on Linux), its terminating zero included.
 const LONGEST_SOCKET: usize = 103;
@@ -33,6 +37,7 @@ impl Builder<'_> {
             nomad: root.block("nomad").map(|nomad| self.nomad(nomad)),
             http: self.http(root),
             peer: root.block("peer").and_then(|peer| self.peer(peer)),
+            prometheus: root.block("prometheus").and_then(|prometheus| self.prometheus(prometheus)),
             templates: root.blocks("template").map(|template| self.template(template)).collect(),
             haproxies: root.blocks("haproxy").map(|haproxy| self.haproxy(haproxy)).collect(),
         };
@@ -124,6 +129,51 @@ impl Builder<'_> {
             self.report(&peer.place("advertise"), message);
         }
         written.unwrap_or_else(|| address.to_string())
+    }
+
+    /// Nothing where it has no usable address, which is reported.
+    fn prometheus(&mut self, section: &Section) -> Option<Prometheus> {
+        self.one_token(section);
+        let text = section.text("address")?;
+        let address =
+            text.parse().ok().filter(|url: &reqwest::Url| ["http", "https"].contains(&url.scheme()));
+        if address.is_none() {
+            let message = format!("`address` is \"{text}\"; it must be a URL, such as http://127.0.0.1:9090");
+            self.report(&section.place("address"), message);
+        }
+        let auth = section.block("auth");
+        if auth.is_some() && Token::of(section) != Token::None {
+            let message = "both a token and a block `auth` are given; keep one".into();
+            self.report(&section.place("token"), message);
+        }
+        Some(Prometheus {
+            address: address?,
+            scrape_interval: section
+                .duration("scrape_interval")
+                .filter(|interval| !interval.is_zero())
+                .unwrap_or(Duration::from_secs(15)),
+            timeout: section.duration("timeout").unwrap_or(Duration::from_secs(5)),
+            token: Token::of(section),
+            headers: self.headers(section),
+            auth: auth.map(credentials),
+            tls: section.block("ssl").map(tls),
+        })
+    }
+
+    fn headers(&mut self, section: &Section) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for text in section.texts("headers").unwrap_or_default() {
+            let parsed = text.split_once(':').and_then(|(name, value)| {
+                Some((name.trim().parse::<HeaderName>().ok()?, value.trim().parse::<HeaderValue>().ok()?))
+            });
+            if let Some((name, value)) = parsed {
+                headers.append(name, value);
+            } else {
+                let message = format!("`headers` holds \"{text}\"; write \"Name: value\"");
+                self.report(&section.place("headers"), message);
+            }
+        }
+        headers
     }
 
     fn one_token(&mut self, section: &Section) {

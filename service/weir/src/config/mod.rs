@@ -19,6 +19,7 @@ use crate::sources::without_mark;
 pub(crate) use parse::Place;
 pub(crate) use problem::{Problem, did_you_mean};
 pub(crate) use reference::reference;
+use reqwest::header::HeaderMap;
 pub(crate) use token::Token;
 
 /// The environment of the process, as a value.
@@ -38,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) http: SocketAddr,
     /// Absent where this is the only load balancer.
     pub(crate) peer: Option<Peer>,
+    pub(crate) prometheus: Option<Prometheus>,
 }
 
 /// The socket for commands that change something.
@@ -107,6 +109,19 @@ pub(crate) struct PeerTls {
     pub(crate) cert: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) ca_cert: PathBuf,
+}
+
+/// The Prometheus server that checks ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Prometheus {
+    pub(crate) address: reqwest::Url,
+    pub(crate) scrape_interval: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) token: Token,
+    pub(crate) headers: HeaderMap,
+    /// User and password.
+    pub(crate) auth: Option<(String, String)>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// One template and its output.
@@ -311,6 +326,25 @@ mod tests {
             };
             assert!(problems.len() == 1 && fits(&problems[0]), "{options}: {problems:?}");
         }
+    }
+
+    #[test]
+    fn prometheus_is_named_by_a_url_and_headers_have_values() {
+        let prometheus = |options: &str| {
+            loaded(&format!(
+                "template {{\n  contents = \"x\"\n  destination = \"/a\"\n}}\nprometheus {{\n{options}\n}}\n"
+            ))
+        };
+        let (config, problems) =
+            prometheus("address = \"http://p:9090/x\"\nheaders = \"X-Scope-OrgID: a\"\ntoken = \"t\"");
+        let prometheus_block = config.prometheus.unwrap();
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(prometheus_block.headers["x-scope-orgid"], "a");
+        assert_eq!(prometheus_block.scrape_interval, Duration::from_secs(15));
+        let (_, problems) = prometheus("address = \"p:9090\"");
+        assert!(problems.len() == 1 && problems[0].contains("it must be a URL"), "{problems:?}");
+        let (_, problems) = prometheus("address = \"http://p\"\nheaders = [\"nothing\"]");
+        assert!(problems.len() == 1 && problems[0].contains("\"Name: value\""), "{problems:?}");
     }
 
     #[test]

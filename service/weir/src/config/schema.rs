@@ -241,6 +241,27 @@ const PEER: BlockSpec = BlockSpec {
     blocks: &[&PEER_SSL],
 };
 
+const PROMETHEUS: BlockSpec = BlockSpec {
+    name: "prometheus",
+    about: "The server for checks whose source is `prometheus`.",
+    label: false,
+    many: false,
+    options: &[
+        option("address", Kind::Text, REQUIRED, "Its URL, such as http://127.0.0.1:9090."),
+        option(
+            "scrape_interval",
+            Kind::Duration,
+            "15s",
+            "How often it reads what is asked for: a window is looked at in such steps.",
+        ),
+        option("timeout", Kind::Duration, "5s", "How long an answer may take."),
+        option("token", Kind::Text, "", "Sent as `Authorization: Bearer`."),
+        option("token_file", Kind::Text, "", "File with that token, read again for each request."),
+        option("headers", Kind::Texts, "", "Further headers, such as [\"X-Scope-OrgID: shop\"]."),
+    ],
+    blocks: &[&SSL, &AUTH],
+};
+
 /// The top level of a configuration file.
 pub(crate) const ROOT: BlockSpec = BlockSpec {
     name: "",
@@ -273,5 +294,5 @@ pub(crate) const ROOT: BlockSpec = BlockSpec {
         ),
         option("block_query_wait", Kind::Duration, "60s", "How long a blocking query waits."),
     ],
-    blocks: &[&CONSUL, &NOMAD, &TEMPLATE, &HAPROXY, &HTTP, &PEER],
+    blocks: &[&CONSUL, &NOMAD, &TEMPLATE, &HAPROXY, &HTTP, &PEER, &PROMETHEUS],
 };

@@ -27,6 +27,7 @@ pub(crate) use runner::{Inputs, run};
 
 use crate::chain::chain;
 use crate::journal::{Record, ScaleResult};
+use crate::metric_sources::{Answer, Ledger, Question};
 
 /// How old what is known of a job may be before it is read again although nothing is to do.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -52,6 +53,11 @@ pub(crate) enum Event {
         job: JobKey,
         look: Result<Look, Error>,
     },
+    /// A source was asked.
+    Answered {
+        question: Question,
+        answer: Answer,
+    },
     /// Nomad answered a scale.
     Scaled {
         policy: String,
@@ -66,6 +72,8 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     /// Read a job.
     Look(JobKey),
+    /// Ask a source.
+    Ask(Question),
     /// Ask Nomad for another count.
     Scale {
         policy: String,
@@ -105,6 +113,8 @@ pub(crate) struct ScaleLoop {
     leading: bool,
     /// When connections last went from one load balancer to another, or this weir began to lead.
     role_changed: Option<SystemTime>,
+    /// What other sources than HAProxy answered.
+    ledger: Ledger,
     addresses: join::Addresses,
     effects: Vec<Effect>,
 }
@@ -149,6 +159,7 @@ impl Default for ScaleLoop {
             leadership: Leadership::Following { holder: None },
             leading: false,
             role_changed: None,
+            ledger: Ledger::default(),
             addresses: join::Addresses::new(),
             effects: Vec::new(),
         }
@@ -168,6 +179,7 @@ impl ScaleLoop {
             Event::Catalogue(catalogue) => self.take_catalogue(now, &catalogue),
             Event::Sampled(reading) => self.sampled(now, time, &reading),
             Event::Looked { job, look } => self.looked(now, time, &job, look),
+            Event::Answered { question, answer } => self.ledger.note(now, &question, answer),
             Event::Scaled { policy, request, from, result } => {
                 self.scaled(now, &policy, &request, from, result);
             }
@@ -201,6 +213,7 @@ impl ScaleLoop {
         }
         let jobs: BTreeSet<JobKey> = self.policies.values().map(|tracked| JobKey::of(&tracked.raw)).collect();
         self.jobs.retain(|job, _| jobs.contains(job));
+        self.ledger.keep(self.policies.values().filter_map(|tracked| tracked.parsed.as_ref().ok()));
         for job in jobs {
             self.jobs.entry(job).or_default();
         }
@@ -301,6 +314,7 @@ impl ScaleLoop {
                 tracked.history.push(measured);
             }
             if self.is_due(now, &id) {
+                self.ask_sources(now, &id);
                 self.consider(now, time, &id);
             }
         }
@@ -328,9 +342,16 @@ impl ScaleLoop {
         ours.filter_map(|allocation| self.addresses.get(&allocation.id)).flatten().copied().collect()
     }
 
+    /// Asks what the checks look at besides HAProxy; the answers count for the next decision.
+    fn ask_sources(&mut self, now: Instant, id: &str) {
+        let policy = self.policies.get(id).and_then(|tracked| tracked.parsed.as_ref().ok());
+        let due = policy.map(|policy| self.ledger.due(now, policy)).unwrap_or_default();
+        self.effects.extend(due.into_iter().map(Effect::Ask));
+    }
+
     /// Decides for one policy, and begins what the decision asks for.
     fn consider(&mut self, now: Instant, time: SystemTime, id: &str) {
-        let Some(decision) = self.decide(time, id) else { return };
+        let Some(decision) = self.decide(now, time, id) else { return };
         let wants = decision.action == Action::Scale;
         let (leads, reached) = (self.leads(now), self.reach == Reach::Ok);
         let Some(tracked) = self.policies.get_mut(id) else { return };
@@ -355,11 +376,12 @@ impl ScaleLoop {
         }
     }
 
-    fn decide(&self, time: SystemTime, id: &str) -> Option<Decision> {
+    fn decide(&self, now: Instant, time: SystemTime, id: &str) -> Option<Decision> {
         let tracked = self.policies.get(id)?;
         let policy = tracked.parsed.as_ref().ok()?;
         let look = self.jobs.get(&JobKey::of(&tracked.raw))?.look.as_ref()?;
-        let seen = Seen { role_changed: self.role_changed, ..seen(policy, look, tracked, time)? };
+        let mut seen = Seen { role_changed: self.role_changed, ..seen(policy, look, tracked, time)? };
+        seen.metrics.extend(self.ledger.metrics(policy, now, time));
         Some(decide(policy, &seen, time))
     }
 

@@ -12,6 +12,7 @@ use weir_pools::Catalogue;
 
 use super::{Effect, Event, JobKey, Look, ScaleLoop};
 use crate::journal::Journal;
+use crate::metric_sources::Sources;
 use crate::peers::Balancers;
 use crate::status::ScalingStatus;
 
@@ -31,6 +32,7 @@ pub(crate) struct Inputs {
     pub(crate) catalogue: watch::Receiver<Arc<Catalogue>>,
     /// All HAProxys of the cluster.
     pub(crate) balancers: Balancers,
+    pub(crate) sources: Sources,
     pub(crate) journal: Journal,
     pub(crate) report: watch::Sender<ScalingStatus>,
 }
@@ -72,6 +74,13 @@ fn carry_out(inputs: &Inputs, effect: Effect, outcomes: &mpsc::Sender<Event>) {
             // The loop is gone only when the daemon ends.
             let _ = outcomes.send(Event::Looked { job, look }).await;
         })),
+        Effect::Ask(question) => {
+            let sources = inputs.sources.clone();
+            drop(tokio::spawn(async move {
+                let answer = sources.ask(&question).await;
+                let _ = outcomes.send(Event::Answered { question, answer }).await;
+            }));
+        }
         Effect::Scale { policy, request, from } => drop(tokio::spawn(async move {
             let result = client.scale(&request).await.map(drop);
             let _ = outcomes.send(Event::Scaled { policy, request, from, result }).await;

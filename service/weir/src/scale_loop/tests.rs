@@ -19,6 +19,7 @@ struct World {
     count: u64,
     sessions: u64,
     records: Vec<Record>,
+    asked: Vec<Question>,
 }
 
 impl World {
@@ -32,6 +33,7 @@ impl World {
             count: 2,
             sessions: 1,
             records: Vec::new(),
+            asked: Vec::new(),
         };
         world.policies(Reach::Ok);
         world.event(Event::Catalogue(Arc::new(catalogue())));
@@ -40,7 +42,11 @@ impl World {
     }
 
     fn policies(&mut self, reach: Reach) {
-        let policy = json!({"cooldown": "10s", "check": [{"load": [{"strategy": [{"concurrency": [{}]}]}]}]});
+        self.policy(reach, &json!({"load": [{"strategy": [{"concurrency": [{}]}]}]}));
+    }
+
+    fn policy(&mut self, reach: Reach, check: &Value) {
+        let policy = json!({"cooldown": "10s", "check": [check]});
         let raw = RawPolicy {
             id: "p".into(),
             namespace: "default".into(),
@@ -81,6 +87,7 @@ impl World {
                 match effect {
                     Effect::Look(job) => events.push(Event::Looked { job, look: Ok(self.look()) }),
                     Effect::Scale { request, .. } => asked.push(*request),
+                    Effect::Ask(question) => self.asked.push(question),
                     Effect::Record(record) => self.records.push(record),
                 }
             }
@@ -301,4 +308,41 @@ fn a_nomad_that_hangs_is_away_until_the_probe_is_answered() {
     world.event(Event::Hung(None));
     assert_eq!(state(&world).state, "ok");
     assert_eq!(world.seconds(1).len(), 1);
+}
+
+#[test]
+fn another_source_is_asked_and_its_answer_decides() {
+    let mut world = World::leading();
+    let strategy = json!([{"target-value": [{"target": 10}]}]);
+    let check =
+        json!({"source": "prometheus", "query": "load", "query_window": "instant", "strategy": strategy});
+    world.policy(Reach::Ok, &json!({"load": [check]}));
+    let vote = |world: &World| world.scale_loop.policies["p"].last.as_ref().unwrap().votes[0].clone();
+    assert!(world.seconds(2).is_empty());
+    assert_eq!(world.asked.len(), 1, "asked once until it answers");
+    assert_eq!((vote(&world).wants, world.asked.len()), (None, 1), "{:?}", vote(&world));
+    let question = world.asked[0].clone();
+    world.event(Event::Answered { question, answer: Ok(vec![20.0]) });
+    let asked = world.seconds(1);
+    assert_eq!(
+        (asked.len(), asked[0].count),
+        (1, 4),
+        "2 instances with twice their target: {:?}",
+        vote(&world)
+    );
+    assert_eq!(world.asked.len(), 2, "asked again");
+    // Nobody answers any more: what was said is too old after two intervals and five seconds.
+    world.seconds(10);
+    assert!(vote(&world).wants.is_none() && vote(&world).reason.contains("s old"), "{:?}", vote(&world));
+}
+
+#[test]
+fn a_leader_that_is_new_and_a_change_of_roles_are_told_to_the_decision() {
+    let mut world = World::leading();
+    let began = world.scale_loop.role_changed;
+    assert!(began.is_some());
+    let later = world.time + Duration::from_secs(9);
+    world.scale_loop.note_role_change(Some(later));
+    world.scale_loop.note_role_change(began);
+    assert_eq!(world.scale_loop.role_changed, Some(later), "the latest counts");
 }
