@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server: the instance of a service that an allocation runs.
 //!
-//! Inputs: HTTP requests, and the wish to stop. Outputs: `/health` is answered at once; every other path after a random
-//! service time, with so many at once as the instance has slots. Requests cut by the stop are counted.
+//! Inputs: HTTP requests, and the wish to stop. Outputs: `/health` is answered at once; `/slow/3000` after 3 s; every other
+//! path after a random service time, with so many at once as the instance has slots. Requests cut by the stop are counted.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -250,7 +250,7 @@ impl Instance {
         let work = request.path != "/health";
         if work {
             self.in_progress.fetch_add(1, Ordering::Relaxed);
-            self.work().await;
+            self.work(&request.path).await;
         }
         let body = format!("{} {}\n", self.name, self.addr);
         let connection = if close { "Connection: close\r\n" } else { "" };
@@ -267,11 +267,16 @@ impl Instance {
         written
     }
 
-    async fn work(&self) {
+    async fn work(&self, path: &str) {
         // The semaphore is never closed; its queue is first come, first served.
         let _slot = self.slots.acquire().await;
-        sleep(exponential(self.behaviour.service_time)).await;
+        sleep(slow(path).unwrap_or_else(|| exponential(self.behaviour.service_time))).await;
     }
+}
+
+/// The time that a path asks for, in milliseconds.
+fn slow(path: &str) -> Option<Duration> {
+    path.strip_prefix("/slow/")?.parse().ok().map(Duration::from_millis)
 }
 
 /// Waits for the stop, and a moment longer for requests that are on their way.

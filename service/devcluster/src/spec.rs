@@ -39,6 +39,8 @@ pub struct JobSpec {
     pub shutdown_delay: Duration,
     /// What becomes of requests that are in progress at the stop.
     pub stop: StopMode,
+    /// How many instances of a changed job run beside the old ones until somebody promotes them; 0: none.
+    pub canaries: u32,
     /// How long checks must pass until a deployment takes an allocation for healthy.
     pub min_healthy_time: Duration,
     /// A deployment without progress for so long fails.
@@ -65,6 +67,7 @@ impl Default for JobSpec {
             slots: 10,
             shutdown_delay: Duration::from_secs(1),
             stop: StopMode::Finish(Duration::from_secs(5)),
+            canaries: 0,
             min_healthy_time: Duration::from_secs(1),
             progress_deadline: Duration::from_mins(10),
             health_interval: Duration::from_millis(500),
@@ -103,6 +106,7 @@ impl JobSpec {
     fn update(&self) -> Value {
         json!({
             "MaxParallel": 1,
+            "Canary": self.canaries,
             "HealthCheck": "checks",
             "MinHealthyTime": nanos(self.min_healthy_time),
             "ProgressDeadline": nanos(self.progress_deadline),

@@ -90,8 +90,20 @@ pub(crate) enum Record {
     Nomad { up: bool, error: Option<String> },
     /// This weir may change Nomad, or no longer may.
     Leader { leading: bool },
-    /// A policy has mistakes and is not acted on.
-    PolicyProblem { namespace: String, job: String, group: String, problems: Vec<String> },
+    /// A policy has mistakes and is not acted on; its last good version is, where there was one.
+    PolicyProblem { namespace: String, job: String, group: String, problems: Vec<String>, last_good: bool },
+    /// Instances, by the number in their names, are drained before the count goes down.
+    Draining {
+        namespace: String,
+        job: String,
+        group: String,
+        from: u64,
+        to: u64,
+        instances: Vec<u64>,
+        reason: String,
+    },
+    /// A drain is over.
+    DrainEnded { namespace: String, job: String, group: String, to: u64, result: DrainResult, why: String },
     /// A group was asked to have another count.
     Scaled { namespace: String, job: String, group: String, from: u64, to: u64, reason: String },
     /// A scale was not accepted.
@@ -122,6 +134,18 @@ pub(crate) enum ScaleResult {
     Conflict,
     /// Anything else.
     Failed,
+}
+
+/// What came of a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DrainResult {
+    /// Nomad stopped what was drained.
+    Stopped,
+    /// Nomad stopped others than some that were drained.
+    Spared,
+    /// It was given up, and the instances serve again.
+    Withdrawn,
 }
 
 /// A record with its place in time.
@@ -184,6 +208,8 @@ fn log(record: &Record) {
         | Record::FileNeedsReload { .. }
         | Record::Leader { .. }
         | Record::Nomad { up: true, .. }
+        | Record::Draining { .. }
+        | Record::DrainEnded { result: DrainResult::Stopped | DrainResult::Withdrawn, .. }
         | Record::Scaled { .. } => info!("{}", sentence(record)),
         Record::Consul { error: None, .. } => info!("{}", sentence(record)),
         Record::ScaleFailed { result: ScaleResult::Blocked | ScaleResult::Conflict, .. } => {
@@ -199,6 +225,7 @@ fn log(record: &Record) {
         | Record::Consul { .. }
         | Record::Nomad { .. }
         | Record::PolicyProblem { .. }
+        | Record::DrainEnded { .. }
         | Record::ScaleFailed { .. } => warn!("{}", sentence(record)),
         Record::Refused { .. }
         | Record::WriteFailed { .. }
@@ -327,14 +354,44 @@ fn scaling_sentence(record: &Record) -> String {
         }
         Record::Leader { leading: true } => "leader: this weir may change Nomad".into(),
         Record::Leader { leading: false } => "no longer leader".into(),
-        Record::PolicyProblem { namespace, job, group, problems } => {
-            format!("policy of {namespace}/{job}/{group} is not acted on: {}", problems.join("; "))
+        Record::PolicyProblem { namespace, job, group, problems, last_good } => {
+            let what = if *last_good {
+                "has mistakes, its last good version stays in force"
+            } else {
+                "is not acted on"
+            };
+            format!("policy of {namespace}/{job}/{group} {what}: {}", problems.join("; "))
         }
         Record::Scaled { namespace, job, group, from, to, reason } => {
             format!("{namespace}/{job}/{group}: {from} to {to} instances: {reason}")
         }
         Record::ScaleFailed { namespace, job, group, to, error, .. } => {
             format!("{namespace}/{job}/{group}: not scaled to {to}: {error}")
+        }
+        other => drain_sentence(other),
+    }
+}
+
+fn drain_sentence(record: &Record) -> String {
+    match record {
+        Record::Draining { namespace, job, group, from, to, instances, reason } => {
+            let numbers: Vec<String> = instances.iter().map(|number| format!("[{number}]")).collect();
+            let numbers = if numbers.is_empty() { "none".to_owned() } else { numbers.join(", ") };
+            format!(
+                "{namespace}/{job}/{group}: {numbers} drained before it goes from {from} to {to}: {reason}"
+            )
+        }
+        Record::DrainEnded { namespace, job, group, to, result, why } => {
+            let what = match result {
+                DrainResult::Stopped => "what was drained is stopped".to_owned(),
+                DrainResult::Spared => {
+                    format!("other instances were stopped than the drained {why}, which serve again")
+                }
+                DrainResult::Withdrawn => {
+                    format!("not gone down to, the drained instances serve again: {why}")
+                }
+            };
+            format!("{namespace}/{job}/{group}: {to}: {what}")
         }
         other => file_sentence(other),
     }

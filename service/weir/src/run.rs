@@ -162,7 +162,7 @@ async fn start(
         None => None,
         Some(peer) => Some(peers::start(peer, shared.ground(own.clone())).await?),
     };
-    let scaling = shared.scaling(&handles, Balancers::new(own, others.clone()))?;
+    let scaling = shared.scaling(&handles, Balancers::new(own, others.clone()), &maintenance)?;
     let views = Views {
         started: Timestamp::now(),
         cluster: config.cluster.clone(),
@@ -280,6 +280,7 @@ impl Shared<'_> {
         &self,
         handles: &[Handle],
         balancers: Balancers,
+        maintenance: &Maintenance,
     ) -> anyhow::Result<Option<(watch::Receiver<ScalingStatus>, watch::Receiver<Leadership>)>> {
         let Some(nomad) = &self.config.nomad else { return Ok(None) };
         let client = clients::nomad(nomad, &self.environment)?;
@@ -301,6 +302,8 @@ impl Shared<'_> {
             hung,
             leadership: leadership.clone(),
             catalogue: self.catalogue.clone(),
+            intents: maintenance.intents.clone(),
+            book: maintenance.book.clone(),
             balancers,
             sources,
             journal: self.journal.clone(),

@@ -44,7 +44,8 @@ impl State {
         due
     }
 
-    fn room(&self) -> usize {
+    /// How many more allocations find room.
+    pub(crate) fn room(&self) -> usize {
         let taken = self.allocs.values().filter(|alloc| !alloc.is_terminal()).count();
         self.placement_limit.map_or(usize::MAX, |limit| limit.saturating_sub(taken))
     }
@@ -59,7 +60,11 @@ impl State {
             self.stop_victims(&job, group, now, effects);
             let moved = self.update_in_place(&job, group, now);
             let deployment = self.ensure_deployment(&job, group, moved, now);
-            self.replace_changed(&job, group, now, effects);
+            if self.awaits_promotion(group, deployment.as_deref()) {
+                self.place_canaries(&job, group, (eval, deployment.as_deref()), now, effects);
+            } else {
+                self.replace_changed(&job, group, now, effects);
+            }
             self.place(&job, group, (eval, deployment.as_deref()), now, effects);
         }
         self.set_job_status(id);
@@ -83,14 +88,28 @@ impl State {
         }
     }
 
-    /// Too many: those with the highest name index go.
+    /// Too many: old ones whose name a newer one has go first, then those with the highest name index. Canaries are not
+    /// counted; those of an earlier version go.
     fn stop_victims(&mut self, job: &Job, group: &Group, now: Now, effects: &mut Vec<Effect>) {
-        let mut living: Vec<(u64, String)> =
-            self.living(&job.id, &group.name).map(|alloc| (alloc.number, alloc.id.clone())).collect();
-        living.sort();
-        for (_, id) in living.drain(..).skip(usize::try_from(group.count).unwrap_or(0)) {
+        let is_old = |alloc: &&Alloc| alloc.definition != group.definition;
+        let (canaries, mut living): (Vec<&Alloc>, Vec<&Alloc>) =
+            self.living(&job.id, &group.name).partition(|alloc| alloc.canary);
+        let new: Vec<u64> = living.iter().filter(|alloc| !is_old(alloc)).map(|alloc| alloc.number).collect();
+        let is_twin = |alloc: &Alloc| is_old(&alloc) && new.contains(&alloc.number);
+        living.sort_by_key(|alloc| (is_twin(alloc), alloc.number));
+        let spare = living.into_iter().skip(usize::try_from(group.count).unwrap_or(0));
+        let doomed = spare.chain(canaries.into_iter().filter(is_old));
+        let doomed: Vec<String> = doomed.map(|alloc| alloc.id.clone()).collect();
+        for id in doomed {
             self.stop(&id, now, effects);
         }
+    }
+
+    /// Whether canaries of this version must be promoted before anything else is replaced.
+    fn awaits_promotion(&self, group: &Group, deployment: Option<&str>) -> bool {
+        let deployment = deployment.and_then(|id| self.deployments.get(id));
+        group.update.as_ref().is_some_and(|update| update.canaries > 0)
+            && deployment.is_some_and(|it| !it.promoted)
     }
 
     /// Allocations of an older version of the job, whose tasks are the same, become ones of the new version. Their health
@@ -120,10 +139,12 @@ impl State {
         let current = self.latest_deployment(&job.id).filter(|it| it.job_version == job.version);
         let current = current.map(|it| (it.id.clone(), it.status == "running"));
         let first = self.allocs_of(&job.id).all(|alloc| alloc.job_version != job.version);
+        let first_of_all = self.living(&job.id, &group.name).next().is_none();
+        let needs_canaries = update.canaries > 0 && !first_of_all && self.has_changed(job, group);
         let id = match current {
             Some((id, running)) => running.then_some(id)?,
             None if group.count == 0 || !(moved || first) => return None,
-            None => self.create_deployment(job, update.progress_deadline, now),
+            None => self.create_deployment(job, (update.progress_deadline, needs_canaries), now),
         };
         for alloc in self.allocs.values_mut().filter(|alloc| alloc.job == job.id && !alloc.is_terminal()) {
             if alloc.job_version == job.version && alloc.group == group.name {
@@ -133,8 +154,14 @@ impl State {
         Some(id)
     }
 
-    fn create_deployment(&mut self, job: &Job, deadline: Duration, now: Now) -> String {
+    /// Whether instances run that are of other tasks than the job has now.
+    fn has_changed(&self, job: &Job, group: &Group) -> bool {
+        self.living(&job.id, &group.name).any(|alloc| alloc.definition != group.definition)
+    }
+
+    fn create_deployment(&mut self, job: &Job, (deadline, canaries): (Duration, bool), now: Now) -> String {
         let (id, index) = (uuid(), self.next_index());
+        let waits = "Deployment is running but requires manual promotion";
         let deployment = Deployment {
             id: id.clone(),
             job: job.id.clone(),
@@ -143,7 +170,8 @@ impl State {
             job_modify_index: job.modify_index,
             job_spec_modify_index: job.job_modify_index,
             status: "running",
-            description: "Deployment is running",
+            description: if canaries { waits } else { "Deployment is running" },
+            promoted: !canaries,
             require_progress_by: now.instant + deadline,
             create_index: index,
             modify_index: index,
@@ -186,6 +214,27 @@ impl State {
         }
     }
 
+    /// Canaries take the names of the lowest ones that they are to replace (`NextCanaries` in `reconcile_util.go`).
+    fn place_canaries(
+        &mut self,
+        job: &Job,
+        group: &Group,
+        (eval, deployment): (&str, Option<&str>),
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let wanted = group.update.as_ref().map_or(0, |update| update.canaries);
+        let placed = self.living(&job.id, &group.name).filter(|alloc| alloc.canary).count();
+        let numbers = (placed..wanted.min(placed.saturating_add(self.room())))
+            .filter_map(|number| u64::try_from(number).ok());
+        for number in numbers {
+            let mut alloc = self.new_alloc(job, group, number, (eval, deployment), now);
+            alloc.canary = true;
+            effects.push(Effect::Start(alloc.id.clone()));
+            self.allocs.insert(alloc.id.clone(), alloc);
+        }
+    }
+
     /// Too few: new ones get the lowest free name indexes, as far as there is room.
     fn place(
         &mut self,
@@ -195,7 +244,8 @@ impl State {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
-        let taken: Vec<u64> = self.living(&job.id, &group.name).map(|alloc| alloc.number).collect();
+        let counted = self.living(&job.id, &group.name).filter(|alloc| !alloc.canary);
+        let taken: Vec<u64> = counted.map(|alloc| alloc.number).collect();
         let missing = usize::try_from(group.count).unwrap_or(0).saturating_sub(taken.len());
         let room = self.room();
         if missing > room {
@@ -231,6 +281,7 @@ impl State {
             job_version: job.version,
             deployment: deployment.map(str::to_owned),
             healthy: None,
+            canary: false,
             passing_since: None,
             watched_since: now.instant,
             eval: eval.to_owned(),
@@ -279,7 +330,7 @@ impl State {
         let running = self.deployments.values().filter(|it| it.status == "running");
         let running: Vec<Deployment> = running.cloned().collect();
         for it in running {
-            if self.is_complete(&it) {
+            if it.promoted && self.is_complete(&it) {
                 self.end_deployment(&it.job, "successful", "Deployment completed successfully");
                 self.set_stable(&it.job);
             } else if it.require_progress_by <= now.instant {

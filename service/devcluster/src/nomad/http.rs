@@ -45,6 +45,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/jobs", get(jobs).put(register).post(register))
         .route("/v1/job/{id}", get(job).put(register).post(register).delete(deregister))
         .route("/v1/job/{id}/scale", get(scale_status).put(scale).post(scale))
+        .route("/v1/job/{id}/plan", put(plan).post(plan))
         .route("/v1/job/{id}/allocations", get(job_allocations))
         .route("/v1/job/{id}/deployment", get(job_deployment))
         .route("/v1/job/{id}/deployments", get(job_deployments))
@@ -52,6 +53,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/allocation/{id}", get(allocation))
         .route("/v1/deployments", get(deployments))
         .route("/v1/deployment/{id}", get(deployment))
+        .route("/v1/deployment/promote/{id}", put(promote).post(promote))
         .route("/v1/scaling/policies", get(policies))
         .route("/v1/scaling/policy/{id}", get(policy))
         .route("/v1/status/leader", get(|| async { Json("127.0.0.1:4647") }))
@@ -171,6 +173,16 @@ async fn register(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, Re
     let fence = enforce.then(|| body["JobModifyIndex"].as_u64().unwrap_or(0));
     let keep = body["PreserveCounts"].as_bool().unwrap_or(false);
     api.store.write(|state| state.register(job, fence, keep, Now::get())).map(Json)
+}
+
+async fn plan(State(api): State<Api>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let body = decode(&body)?;
+    let job = Job::read(&body["Job"]).map_err(|text| Refusal::new(400, text))?;
+    Ok(Json(api.store.read(|state| view::plan(state, &job))))
+}
+
+async fn promote(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+    api.store.write(|state| state.promote(&id, Now::get())).map(Json)
 }
 
 async fn deregister(

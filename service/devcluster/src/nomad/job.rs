@@ -13,6 +13,8 @@ use crate::duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Update {
     pub(crate) max_parallel: usize,
+    /// How many instances of a changed job run beside the old ones until they are promoted.
+    pub(crate) canaries: usize,
     pub(crate) min_healthy_time: Duration,
     pub(crate) progress_deadline: Duration,
 }
@@ -150,6 +152,7 @@ fn read_update(body: &Value) -> Option<Update> {
         |name: &str, default| duration::from_json(&body[name]).unwrap_or(Duration::from_secs(default));
     (max_parallel > 0).then(|| Update {
         max_parallel: usize::try_from(max_parallel).unwrap_or(usize::MAX),
+        canaries: body["Canary"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0),
         min_healthy_time: length("MinHealthyTime", 10),
         progress_deadline: length("ProgressDeadline", 600),
     })

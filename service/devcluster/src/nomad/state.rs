@@ -72,6 +72,8 @@ pub(crate) struct Alloc {
     pub(crate) job_version: u64,
     pub(crate) deployment: Option<String>,
     pub(crate) healthy: Option<bool>,
+    /// Beside the count, until it is promoted.
+    pub(crate) canary: bool,
     /// Since when it runs with passing checks.
     pub(crate) passing_since: Option<Instant>,
     /// Since when its health is watched: the time of its placement or last update in place.
@@ -105,6 +107,8 @@ pub(crate) struct Deployment {
     pub(crate) job_spec_modify_index: u64,
     pub(crate) status: &'static str,
     pub(crate) description: &'static str,
+    /// Its canaries, if it needs some, were promoted.
+    pub(crate) promoted: bool,
     pub(crate) require_progress_by: Instant,
     pub(crate) create_index: u64,
     pub(crate) modify_index: u64,
@@ -342,6 +346,26 @@ impl State {
         events.truncate(EVENTS_KEPT);
         self.events_index.insert(id.to_owned(), index);
         index
+    }
+
+    /// `PUT /v1/deployment/promote/:id`: the canaries become instances like all others.
+    pub(crate) fn promote(&mut self, id: &str, now: Now) -> Result<Value, Refusal> {
+        let found = self.deployments.get(id).filter(|it| it.status == "running");
+        let found = found.ok_or_else(|| Refusal::new(404, "deployment not found"))?;
+        let (job, index) = (found.job.clone(), self.next_index());
+        let mut canaries: Vec<&mut Alloc> =
+            self.allocs.values_mut().filter(|alloc| alloc.canary && alloc.job == job).collect();
+        if canaries.is_empty() || canaries.iter().any(|alloc| alloc.healthy != Some(true)) {
+            return Err(Refusal::new(400, "Task group has unhealthy canaries"));
+        }
+        canaries.iter_mut().for_each(|alloc| (alloc.canary, alloc.modify_index) = (false, index));
+        if let Some(it) = self.deployments.get_mut(id) {
+            (it.promoted, it.modify_index, it.description) = (true, index, "Deployment is running");
+        }
+        let (eval, eval_index) = self.request_evaluation(&job, now);
+        Ok(
+            json!({"EvalID": eval, "EvalCreateIndex": eval_index, "DeploymentModifyIndex": index, "Index": eval_index}),
+        )
     }
 
     /// Asks for an evaluation of a job; returns its ID and index.

@@ -240,3 +240,52 @@ fn a_stopped_job_stops_everything_and_is_dead() {
     let job = &rig.state.jobs["web"];
     assert_eq!((rig.running(), job.status, job.stop), (0, "dead", true));
 }
+
+#[test]
+fn a_canary_runs_beside_the_count_until_it_is_promoted() {
+    let mut rig = Rig::run(&spec(3));
+    let changed = JobSpec { canaries: 1, slots: 99, ..spec(3) };
+    rig.register(&changed);
+    rig.settle();
+    let canaries = |rig: &Rig| rig.state.living("web", "app").filter(|alloc| alloc.canary).count();
+    assert_eq!((rig.running(), canaries(&rig), rig.deployment()), (4, 1, "running"));
+    let text = "job scaling blocked due to active deployment".to_owned();
+    assert_eq!(refusal(rig.scale(5, 0)), (400, text));
+
+    let id = rig.state.latest_deployment("web").unwrap().id.clone();
+    let now = rig.now;
+    rig.state.promote(&id, now).unwrap();
+    let first = rig.pass(SECOND);
+    assert_eq!(first[0], "web.app[0]", "the one whose name the canary has");
+    rig.settle();
+    assert_eq!((rig.running(), canaries(&rig), rig.deployment()), (3, 0, "successful"));
+    let new = Job::read(&changed.to_json()).unwrap().groups[0].definition.clone();
+    assert!(rig.state.living("web", "app").all(|alloc| alloc.definition == new));
+}
+
+#[test]
+fn canaries_of_a_job_that_changes_again_go_and_first_ones_need_none() {
+    let mut rig = Rig::run(&JobSpec { canaries: 1, ..spec(2) });
+    assert_eq!((rig.running(), rig.deployment()), (2, "successful"), "nothing to run beside");
+    rig.register(&JobSpec { canaries: 1, slots: 99, ..spec(2) });
+    rig.settle();
+    assert_eq!(rig.running(), 3);
+    rig.register(&JobSpec { canaries: 1, slots: 98, ..spec(2) });
+    rig.settle();
+    let canaries: Vec<&Value> =
+        rig.state.living("web", "app").filter(|one| one.canary).map(|one| &one.definition).collect();
+    assert_eq!((rig.running(), canaries.len()), (3, 1));
+    assert_eq!(canaries[0]["Tasks"][0]["Config"]["slots"], 98);
+}
+
+#[test]
+fn a_plan_tells_what_finds_no_room() {
+    let mut rig = Rig::run(&spec(2));
+    rig.state.placement_limit = Some(4);
+    let failed = |rig: &Rig, count| {
+        let job = Job::read(&spec(count).to_json()).unwrap();
+        view::plan(&rig.state, &job)["FailedTGAllocs"].clone()
+    };
+    assert_eq!(failed(&rig, 4), Value::Null);
+    assert_eq!(failed(&rig, 7), json!({"app": {"CoalescedFailures": 2}}));
+}

@@ -42,6 +42,24 @@ fn group_status(state: &State, job: &Job, group: &Group) -> Value {
     })
 }
 
+/// `PUT /v1/job/:id/plan`, as far as it tells what finds no room.
+pub(crate) fn plan(state: &State, job: &Job) -> Value {
+    let wanted = |group: &Group| usize::try_from(group.count).unwrap_or(0);
+    let mut room = state.room();
+    let mut failed = Map::new();
+    for group in &job.groups {
+        let missing = wanted(group).saturating_sub(state.living(&job.id, &group.name).count());
+        let placed = missing.min(room);
+        room -= placed;
+        if placed < missing {
+            failed.insert(group.name.clone(), json!({"CoalescedFailures": missing - placed - 1}));
+        }
+    }
+    let failed = if failed.is_empty() { Value::Null } else { failed.into() };
+    let index = state.jobs.get(&job.id).map_or(0, |job| job.job_modify_index);
+    json!({"JobModifyIndex": index, "FailedTGAllocs": failed, "Annotations": null, "Warnings": ""})
+}
+
 /// What a blocking `GET /v1/job/:id/scale` waits on.
 pub(crate) fn scale_index(state: &State, id: &str) -> u64 {
     let Some(job) = state.jobs.get(id) else { return state.index };
@@ -83,8 +101,12 @@ pub(crate) fn alloc(alloc: &Alloc, resources: bool) -> Value {
 }
 
 fn health(alloc: &Alloc) -> Value {
-    let Some(healthy) = alloc.healthy else { return Value::Null };
-    json!({"Healthy": healthy, "Timestamp": null, "Canary": false, "ModifyIndex": alloc.modify_index})
+    if alloc.healthy.is_none() && !alloc.canary {
+        return Value::Null;
+    }
+    json!({
+        "Healthy": alloc.healthy, "Timestamp": null, "Canary": alloc.canary, "ModifyIndex": alloc.modify_index,
+    })
 }
 
 fn task_states(alloc: &Alloc) -> Value {
@@ -111,10 +133,11 @@ pub(crate) fn deployment(state: &State, it: &Deployment) -> Value {
             .living(&it.job, &group.name)
             .filter(|alloc| alloc.deployment.as_ref() == Some(&it.id))
             .collect();
+        let canaries = group.update.as_ref().map_or(0, |update| update.canaries);
         let healthy = placed.iter().filter(|alloc| alloc.healthy == Some(true)).count();
         let shown = json!({
-            "AutoRevert": false, "AutoPromote": false, "Promoted": false, "PlacedCanaries": null,
-            "DesiredCanaries": 0, "DesiredTotal": group.count, "PlacedAllocs": placed.len(),
+            "AutoRevert": false, "AutoPromote": false, "Promoted": it.promoted && canaries > 0,
+            "PlacedCanaries": null, "DesiredCanaries": canaries, "DesiredTotal": group.count, "PlacedAllocs": placed.len(),
             "HealthyAllocs": healthy, "UnhealthyAllocs": 0,
         });
         (group.name.clone(), shown)

@@ -89,6 +89,21 @@ impl Book {
         Ok(ended)
     }
 
+    /// Ends what this owner wishes of servers, given as backend and name. What is renewed meanwhile stays.
+    pub(crate) async fn take_back(&self, owner: &str, servers: Vec<(&str, &str)>) -> anyhow::Result<()> {
+        let key = |(backend, server): (&str, &str)| {
+            let (backend, server) = (backend.to_owned(), server.to_owned());
+            Place { backend, server, owner: owner.to_owned() }.key()
+        };
+        let keys: Vec<String> = servers.into_iter().map(key).collect();
+        for entry in self.folder().await? {
+            if keys.iter().any(|key| self.below(&entry) == key) {
+                self.client.kv_delete_if(&entry.key, entry.modify_index).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// What lies in the folder. Where there is none, it is laid out with all that is known: Consul may have lost it.
     async fn folder(&self) -> anyhow::Result<Vec<KvEntry>> {
         let about = format!("{}{ABOUT}", self.prefix);

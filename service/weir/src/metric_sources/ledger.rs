@@ -5,7 +5,7 @@
 //! the present only, the answers themselves make the window.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use weir_scaling::{Check, FRESH, Metric, Policy, Window};
 
@@ -22,18 +22,18 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Entry {
-    asked: Option<Instant>,
+    asked: Option<SystemTime>,
     in_flight: bool,
     period: Duration,
     /// How far back somebody looks.
     keep: Duration,
-    answers: VecDeque<(Instant, Vec<f64>)>,
+    answers: VecDeque<(SystemTime, Vec<f64>)>,
     failed: Option<String>,
 }
 
 impl Ledger {
     /// What is to be asked now for a policy that is looked at now.
-    pub(crate) fn due(&mut self, now: Instant, policy: &Policy) -> Vec<Question> {
+    pub(crate) fn due(&mut self, now: SystemTime, policy: &Policy) -> Vec<Question> {
         let mut due = Vec::new();
         for check in &policy.checks {
             let Some(question) = Question::of(policy, check) else { continue };
@@ -50,7 +50,7 @@ impl Ledger {
     }
 
     /// Takes an answer in.
-    pub(crate) fn note(&mut self, now: Instant, question: &Question, answer: Answer) {
+    pub(crate) fn note(&mut self, now: SystemTime, question: &Question, answer: Answer) {
         let Some(entry) = self.entries.get_mut(question) else { return };
         entry.in_flight = false;
         match answer {
@@ -79,18 +79,13 @@ impl Ledger {
         self.entries.retain(|question, _| asked.contains(question));
     }
 
-    /// What the sources say for each check of the policy that asks one, by its label. `now` and `time` are one moment.
-    pub(crate) fn metrics(
-        &self,
-        policy: &Policy,
-        now: Instant,
-        time: SystemTime,
-    ) -> BTreeMap<String, Metric> {
+    /// What the sources say for each check of the policy that asks one, by its label.
+    pub(crate) fn metrics(&self, policy: &Policy, now: SystemTime) -> BTreeMap<String, Metric> {
         let of = |check: &Check| {
             let question = Question::of(policy, check)?;
             let metric = match self.entries.get(&question) {
                 None => Metric::unknown("it was not asked yet"),
-                Some(entry) => entry.metric(&question, check, now, time),
+                Some(entry) => entry.metric(&question, check, now),
             };
             Some((check.label.clone(), metric))
         };
@@ -99,13 +94,13 @@ impl Ledger {
 }
 
 impl Entry {
-    fn is_due(&self, now: Instant) -> bool {
-        !self.in_flight && self.asked.is_none_or(|asked| now.duration_since(asked) + EARLY >= self.period)
+    fn is_due(&self, now: SystemTime) -> bool {
+        !self.in_flight && self.asked.is_none_or(|asked| since(asked, now) + EARLY >= self.period)
     }
 
-    fn forget(&mut self, now: Instant) {
+    fn forget(&mut self, now: SystemTime) {
         let keep = self.keep + self.valid();
-        while self.answers.front().is_some_and(|(at, _)| now.duration_since(*at) > keep) {
+        while self.answers.front().is_some_and(|(at, _)| since(*at, now) > keep) {
             self.answers.pop_front();
         }
     }
@@ -115,14 +110,14 @@ impl Entry {
         self.period * 2 + FRESH
     }
 
-    fn metric(&self, question: &Question, check: &Check, now: Instant, time: SystemTime) -> Metric {
+    fn metric(&self, question: &Question, check: &Check, now: SystemTime) -> Metric {
         let why = || self.failed.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
         let Some((at, newest)) = self.answers.back() else {
             return Metric::unknown(
                 self.failed.clone().unwrap_or_else(|| "it has not answered yet".to_owned()),
             );
         };
-        let age = now.duration_since(*at);
+        let age = since(*at, now);
         if age > self.valid() {
             return Metric::unknown(format!("the newest answer is {} s old{}", age.as_secs(), why()));
         }
@@ -133,12 +128,12 @@ impl Entry {
         if values.is_empty() {
             return Metric::unknown("nothing was answered in its window");
         }
-        Metric::Known { at: time.checked_sub(age).unwrap_or(time), values }
+        Metric::Known { at: *at, values }
     }
 
     /// The values of a check's window, oldest first.
-    fn window(&self, check: &Check, now: Instant) -> Vec<f64> {
-        let age = |at: &Instant| now.duration_since(*at);
+    fn window(&self, check: &Check, now: SystemTime) -> Vec<f64> {
+        let age = |at: &SystemTime| since(*at, now);
         let mut until = self.answers.iter().filter(|(at, _)| age(at) >= check.offset);
         match check.window {
             Window::Instant => until.next_back().map(|(_, values)| values.clone()).unwrap_or_default(),
@@ -148,6 +143,11 @@ impl Entry {
             }
         }
     }
+}
+
+/// What a clock that was set back leaves in the future was long ago.
+fn since(then: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(then).unwrap_or(Duration::MAX / 2)
 }
 
 #[cfg(test)]

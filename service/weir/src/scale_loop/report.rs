@@ -48,7 +48,7 @@ fn policy(tracked: &Tracked) -> PolicyStatus {
         group: raw.group.clone(),
         min: raw.min,
         max: raw.max,
-        problems: tracked.parsed.as_ref().err().cloned().unwrap_or_default(),
+        problems: tracked.problems.clone(),
         last_decision: tracked.last.as_ref().and_then(|decision| serde_json::to_value(decision).ok()),
     }
 }

@@ -7,10 +7,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir_consul::Leadership;
 use weir_nomad::policies::Policies;
-use weir_nomad::{Client, Error};
+use weir_nomad::{Client, Error, Notice, ScaleOutcome};
 use weir_pools::Catalogue;
 
-use super::{Effect, Event, JobKey, Look, ScaleLoop};
+use super::{Asked, Effect, Event, JobKey, Look, Noting, Plan, ScaleLoop, Striking};
+use crate::chain::chain;
+use crate::intents::{self, Book, Known};
 use crate::journal::Journal;
 use crate::metric_sources::Sources;
 use crate::peers::Balancers;
@@ -18,6 +20,8 @@ use crate::status::ScalingStatus;
 
 /// Outcomes that may wait for the loop: two per job at most, and hundreds of jobs.
 const WAITING: usize = 256;
+/// How long Consul may take for the intents of one drain.
+const CONSUL: Duration = Duration::from_secs(10);
 /// How often the samples are gathered.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -30,6 +34,9 @@ pub(crate) struct Inputs {
     pub(crate) hung: watch::Receiver<Option<String>>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) catalogue: watch::Receiver<Arc<Catalogue>>,
+    pub(crate) intents: watch::Receiver<Arc<Known>>,
+    /// Where intents are written.
+    pub(crate) book: Book,
     /// All HAProxys of the cluster.
     pub(crate) balancers: Balancers,
     pub(crate) sources: Sources,
@@ -43,6 +50,7 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
     let (outcomes, mut queue) = mpsc::channel(WAITING);
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    inputs.intents.mark_changed();
     loop {
         let event = tokio::select! {
             () = cancel.cancelled() => return,
@@ -51,6 +59,7 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
             Ok(()) = inputs.hung.changed() => Event::Hung(inputs.hung.borrow_and_update().clone()),
             Ok(()) = inputs.leadership.changed() => Event::Leadership(inputs.leadership.borrow_and_update().clone()),
             Ok(()) = inputs.catalogue.changed() => Event::Catalogue(inputs.catalogue.borrow_and_update().clone()),
+            Ok(()) = inputs.intents.changed() => Event::Intents(inputs.intents.borrow_and_update().in_force.clone()),
             _ = ticks.tick() => {
                 let reading = inputs.balancers.read(SystemTime::now());
                 scale_loop.note_role_change(inputs.balancers.role_changed());
@@ -65,13 +74,15 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
     }
 }
 
+/// The loop is gone only when the daemon ends: an outcome that nobody takes is dropped.
 fn carry_out(inputs: &Inputs, effect: Effect, outcomes: &mpsc::Sender<Event>) {
-    let (client, outcomes) = (inputs.client.clone(), outcomes.clone());
+    let (client, book, outcomes) = (inputs.client.clone(), inputs.book.clone(), outcomes.clone());
     match effect {
         Effect::Record(record) => inputs.journal.record(record),
-        Effect::Look(job) => drop(tokio::spawn(async move {
-            let look = look(&client, &job).await;
-            // The loop is gone only when the daemon ends.
+        Effect::Notify(notice) => drop(tokio::spawn(async move { notify(&client, &notice).await })),
+        Effect::Strike(striking) => drop(tokio::spawn(async move { strike(&book, &striking).await })),
+        Effect::Look { job, plan } => drop(tokio::spawn(async move {
+            let look = Box::new(look(&client, &job, plan).await);
             let _ = outcomes.send(Event::Looked { job, look }).await;
         })),
         Effect::Ask(question) => {
@@ -81,17 +92,78 @@ fn carry_out(inputs: &Inputs, effect: Effect, outcomes: &mpsc::Sender<Event>) {
                 let _ = outcomes.send(Event::Answered { question, answer }).await;
             }));
         }
-        Effect::Scale { policy, request, from } => drop(tokio::spawn(async move {
-            let result = client.scale(&request).await.map(drop);
-            let _ = outcomes.send(Event::Scaled { policy, request, from, result }).await;
+        Effect::Scale(asked) => drop(tokio::spawn(async move {
+            let result = scale(&client, &asked).await;
+            let _ = outcomes.send(Event::Scaled { asked, result }).await;
+        })),
+        Effect::Note(noting) => drop(tokio::spawn(async move {
+            let result = note(&book, &noting).await;
+            let _ = outcomes.send(Event::Noted { noting, result }).await;
         })),
     }
 }
 
+async fn notify(client: &Client, notice: &Notice) {
+    if let Err(error) = client.notify(notice).await {
+        tracing::debug!("not shown on the page of job {}: {}", notice.job, chain(&error));
+    }
+}
+
+async fn strike(book: &Book, striking: &Striking) {
+    let servers = striking.servers.iter().map(|server| (server.backend.as_str(), server.name.as_str()));
+    if let Err(error) = book.take_back(&striking.owner, servers.collect()).await {
+        tracing::warn!("drains by {} are not taken back yet: {error:#}", striking.owner);
+    }
+}
+
+async fn scale(client: &Client, asked: &Asked) -> Result<ScaleOutcome, Error> {
+    if asked.supersede { client.supersede(&asked.request).await } else { client.scale(&asked.request).await }
+}
+
+/// Writes the intents of a drain; the error says what that means.
+async fn note(book: &Book, noting: &Noting) -> Result<(), String> {
+    let asked = intents::Asked {
+        wish: weir_pools::intents::Wish::Drain,
+        owner: noting.owner.clone(),
+        lasting: Some(noting.lasting),
+        reason: Some(noting.reason.clone()),
+    };
+    let writing = async {
+        for server in &noting.servers {
+            book.note(&server.backend, &server.name, &asked).await?;
+        }
+        anyhow::Ok(())
+    };
+    let written = tokio::time::timeout(CONSUL, writing).await;
+    let written = written.unwrap_or_else(|_| Err(anyhow::anyhow!("Consul did not answer within {CONSUL:?}")));
+    written.map_err(|error| format!("servers cannot be drained, so nothing is taken away: {error:#}"))
+}
+
 /// Reads a job. The index is read first: what changes during the reading fails the fence.
-async fn look(client: &Client, key: &JobKey) -> Result<Look, Error> {
-    let job = client.job(&key.namespace, &key.id).await?;
-    let scale = client.job_scale(&key.namespace, &key.id).await?;
-    let allocations = client.allocations(&key.namespace, &key.id).await?;
-    Ok(Look { job, scale, allocations })
+async fn look(client: &Client, key: &JobKey, plan: Option<Plan>) -> Result<Look, Error> {
+    let JobKey { namespace, id } = key;
+    let job = client.job(namespace, id).await?;
+    let (scale, allocations, deployment) = tokio::try_join!(
+        client.job_scale(namespace, id),
+        client.allocations(namespace, id),
+        client.deployment(namespace, id)
+    )?;
+    let placeable = match plan {
+        Some(plan) => room(client, key, plan).await,
+        None => None,
+    };
+    Ok(Look { job, scale, allocations, deployment, placeable })
+}
+
+/// How many of the planned instances find room, where that is not all. Where Nomad does not tell, the count is asked
+/// for all the same.
+async fn room(client: &Client, key: &JobKey, plan: Plan) -> Option<Plan> {
+    let found = client.placeable(&key.namespace, &key.id, &plan.group, plan.count).await;
+    match found {
+        Ok(count) => (count < plan.count).then_some(Plan { count, ..plan }),
+        Err(error) => {
+            tracing::debug!("no plan of job {}: {}", key.id, chain(&error));
+            None
+        }
+    }
 }

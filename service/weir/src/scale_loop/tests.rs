@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
 use serde_json::json;
+use weir_nomad::{Allocation, GroupScale, Job, JobScale, ScaleRequest};
 use weir_pools::{Answer, Catalogue, Instance, Query, Status, Weights};
-use weir_scaling::{BackendSample, Process, Sample, ServerSample, ServerState};
+use weir_scaling::{Action, BackendSample, Process, RawPolicy, Sample, ServerSample, ServerState};
 
 use super::*;
 
@@ -45,7 +48,7 @@ impl World {
         self.policy(reach, &json!({"load": [{"strategy": [{"concurrency": [{}]}]}]}));
     }
 
-    fn policy(&mut self, reach: Reach, check: &Value) {
+    fn policy(&mut self, reach: Reach, check: &serde_json::Value) {
         let policy = json!({"cooldown": "10s", "check": [check]});
         let raw = RawPolicy {
             id: "p".into(),
@@ -85,10 +88,13 @@ impl World {
         while let Some(event) = events.pop() {
             for effect in self.scale_loop.handle(self.now, self.time, event) {
                 match effect {
-                    Effect::Look(job) => events.push(Event::Looked { job, look: Ok(self.look()) }),
-                    Effect::Scale { request, .. } => asked.push(*request),
+                    Effect::Look { job, .. } => {
+                        events.push(Event::Looked { job, look: Box::new(Ok(self.look())) });
+                    }
+                    Effect::Scale(scale) => asked.push(scale.request),
                     Effect::Ask(question) => self.asked.push(question),
                     Effect::Record(record) => self.records.push(record),
+                    Effect::Note(_) | Effect::Strike(_) | Effect::Notify(_) => {}
                 }
             }
         }
@@ -96,7 +102,13 @@ impl World {
     }
 
     fn answer(&mut self, request: ScaleRequest, result: Result<(), Error>) -> Vec<ScaleRequest> {
-        self.event(Event::Scaled { policy: "p".into(), request: Box::new(request), from: self.count, result })
+        let asked = Asked { policy: "p".into(), request, from: self.count, supersede: false };
+        let outcome = |()| ScaleOutcome {
+            eval_id: String::new(),
+            job_modify_index: self.index,
+            warnings: String::new(),
+        };
+        self.event(Event::Scaled { asked: Box::new(asked), result: result.map(outcome) })
     }
 
     fn look(&self) -> Look {
@@ -128,6 +140,8 @@ impl World {
             },
             scale: JobScale { stopped: false, groups: BTreeMap::from([("app".into(), group)]) },
             allocations: ALLOCATIONS.into_iter().map(allocation).collect(),
+            deployment: None,
+            placeable: None,
         }
     }
 
@@ -218,7 +232,7 @@ fn a_deployment_under_way_is_waited_for_and_recorded_once() {
     let mut world = World::leading();
     world.sessions = 20;
     world.seconds(4);
-    let mut request = world.scale_loop.policies["p"].last.as_ref().map(request).unwrap();
+    let mut request = world.scale_loop.policies["p"].last.as_ref().map(scale::request).unwrap();
     for _ in 0..5 {
         assert!(world.answer(request, Err(blocked())).is_empty(), "asked again at once");
         request = world.seconds(3).remove(0);
@@ -244,7 +258,7 @@ fn a_job_is_read_as_soon_as_an_unknown_allocation_registers() {
     let mut world = World::leading();
     world.seconds(3);
     let looks =
-        |effects: Vec<Effect>| effects.iter().filter(|effect| matches!(effect, Effect::Look(_))).count();
+        |effects: Vec<Effect>| effects.iter().filter(|effect| matches!(effect, Effect::Look { .. })).count();
     let query = Query::Service { name: "web".into(), datacenter: None };
     let mut instances = catalogue().instances(&query).unwrap().to_vec();
     let mut new = instances[0].clone();
@@ -337,7 +351,7 @@ fn another_source_is_asked_and_its_answer_decides() {
 }
 
 #[test]
-fn a_leader_that_is_new_and_a_change_of_roles_are_told_to_the_decision() {
+fn connections_that_went_elsewhere_are_told_to_the_decision() {
     let mut world = World::leading();
     let began = world.scale_loop.role_changed;
     assert!(began.is_some());

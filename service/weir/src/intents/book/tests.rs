@@ -88,6 +88,18 @@ async fn writers_at_the_same_time_lose_nothing_of_one_another() {
 }
 
 #[tokio::test]
+async fn an_owner_takes_back_its_own_and_nobody_elses() {
+    let desk = desk().await;
+    let by = ["bob", "scaler:web/app"].map(|owner| asked(owner, Wish::Drain, None, None));
+    for (server, asked) in [("a:1", &by[0]), ("a:1", &by[1]), ("a:2", &by[1]), ("a:3", &by[1])] {
+        desk.book.note("web", server, asked).await.unwrap();
+    }
+    let servers = vec![("web", "a:1"), ("web", "a:2"), ("web", "gone:80")];
+    desk.book.take_back("scaler:web/app", servers).await.unwrap();
+    assert_eq!(desk.keys().await, set([ABOUT, "web/a,1/bob", "web/a,3/scaler,web_2fapp"]));
+}
+
+#[tokio::test]
 async fn only_what_is_long_over_is_tidied_away() {
     let desk = desk().await;
     for (server, lasting) in [("for-ever", None), ("long", Some(7200)), ("short", Some(60))] {

@@ -34,15 +34,15 @@ fn cpu(window: &str) -> Value {
 
 struct World {
     ledger: Ledger,
-    start: Instant,
+    start: SystemTime,
 }
 
 impl World {
     fn new() -> Self {
-        Self { ledger: Ledger::default(), start: Instant::now() }
+        Self { ledger: Ledger::default(), start: SystemTime::now() }
     }
 
-    fn at(&self, second: u32) -> Instant {
+    fn at(&self, second: u32) -> SystemTime {
         self.start + SECOND * second
     }
 
@@ -58,7 +58,7 @@ impl World {
 
     /// The values of a check, or why there are none.
     fn metric(&self, second: u32, policy: &Policy, label: &str) -> Result<Vec<f64>, String> {
-        let mut metrics = self.ledger.metrics(policy, self.at(second), SystemTime::now());
+        let mut metrics = self.ledger.metrics(policy, self.at(second));
         match metrics.remove(label).unwrap() {
             Metric::Known { values, .. } => Ok(values),
             Metric::Unknown { reason } => Err(reason),
