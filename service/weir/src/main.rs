@@ -18,6 +18,7 @@ mod logging;
 mod maintenance;
 mod metric_sources;
 mod metrics;
+mod nomad_version;
 mod parts;
 mod peer;
 mod peers;

@@ -35,7 +35,9 @@ use crate::sources::{self, Watched};
 use crate::status::{LeaderStatus, NomadStatus, ScalingStatus};
 use crate::units::{Unit, haproxy, units};
 use crate::views::Views;
-use crate::{certificates, clients, control, http, interest, logging, scale_loop, state_lock, zero};
+use crate::{
+    certificates, clients, control, http, interest, logging, nomad_version, scale_loop, state_lock, zero,
+};
 
 /// How long the parts have to end.
 const GRACE: Duration = Duration::from_millis(4500);
@@ -284,6 +286,9 @@ impl Shared<'_> {
     ) -> anyhow::Result<Option<(watch::Receiver<ScalingStatus>, watch::Receiver<Leadership>)>> {
         let Some(nomad) = &self.config.nomad else { return Ok(None) };
         let client = clients::nomad(nomad, &self.environment)?;
+        // It ends once it has an answer, and is no part that must go on.
+        let version = nomad_version::warn_of_old(client.clone());
+        tokio::spawn(self.parts.cancel.clone().run_until_cancelled_owned(version));
         let policies = policies::spawn(client.clone(), self.parts.cancel.clone());
         let (seek_sender, seek) = watch::channel(false);
         let (hung_sender, hung) = watch::channel(None);
