@@ -111,6 +111,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "BACKEND", conflicts_with = "backend")]
         confirm_empty: Option<String>,
     },
+    /// Check scaling policies.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Run a whole cluster in this process, with a real HAProxy and a load that rises and falls.
     #[cfg(feature = "demo")]
     #[command(after_help = "Example:\n  weir demo --seconds 60")]
@@ -127,6 +130,27 @@ pub(crate) enum Command {
     /// Print the manual page.
     #[command(after_help = "Example:\n  weir man > /usr/local/share/man/man1/weir.1")]
     Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Check the scaling blocks of job files; every mistake at once. Exit code 1 if there is any.
+    ///
+    /// With a Nomad, given or configured, it is asked to parse the files: it knows what variables and functions come to.
+    /// Nothing is changed there. Without one, policies that hold such things are passed over.
+    #[command(after_help = "Examples:\n  weir policy check jobs/web.nomad.hcl\n  weir policy check --nomad \
+                            http://127.0.0.1:4646 jobs/*.nomad.hcl")]
+    Check {
+        /// The job files.
+        #[arg(value_name = "JOB", required = true)]
+        jobs: Vec<PathBuf>,
+        /// Nomad's address; its token and certificates come from Nomad's own variables (`NOMAD_TOKEN`, …).
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "configs")]
+        nomad: Option<String>,
+        /// A configuration whose block `nomad` names it.
+        #[arg(short, long = "config", value_name = "PATH")]
+        configs: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ mod demo;
 mod http;
 mod intents;
 mod interest;
+mod job_check;
 mod journal;
 mod logging;
 mod maintenance;
@@ -47,7 +48,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
-use cli::{Cli, Command, Wished};
+use cli::{Cli, Command, Policy, Wished};
 use config::{Config, Environment};
 use control::{Request, Response};
 use weir_pools::intents::Wish;
@@ -113,6 +114,9 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Servers { address, backend, .. } => {
             print(server_table::page(&address, backend.as_deref()).await?.trim_end());
         }
+        Command::Policy(Policy::Check { jobs, nomad, configs }) => {
+            return check_policies(&jobs, nomad, &configs).await;
+        }
         #[cfg(feature = "demo")]
         Command::Demo(options) => return demo::run(options).await,
         Command::Options => print(config::reference().trim_end()),
@@ -132,7 +136,35 @@ fn configured(paths: &[PathBuf]) -> Option<Config> {
 }
 
 async fn check(paths: &[PathBuf], jobs: &[PathBuf]) -> ExitCode {
-    let check::Found { mistakes, warnings } = check::check(paths, jobs).await;
+    say_found(check::check(paths, jobs).await)
+}
+
+/// With the Nomad that is given or configured, where there is one.
+async fn check_policies(
+    jobs: &[PathBuf],
+    nomad: Option<String>,
+    configs: &[PathBuf],
+) -> anyhow::Result<ExitCode> {
+    let block = match (nomad, configs) {
+        (Some(address), _) => Some(config::Nomad::at(address)),
+        (None, []) => None,
+        (None, configs) => match configured(configs) {
+            Some(config) => config.nomad,
+            None => return Ok(ExitCode::FAILURE),
+        },
+    };
+    let nomad = block.map(|block| clients::nomad(&block, &environment())).transpose()?;
+    let mut all = check::Found::default();
+    for job in jobs {
+        let found = job_check::check(job, nomad.as_ref()).await;
+        all.mistakes.extend(found.mistakes);
+        all.warnings.extend(found.warnings);
+    }
+    Ok(say_found(all))
+}
+
+fn say_found(found: check::Found) -> ExitCode {
+    let check::Found { mistakes, warnings } = found;
     report(&mistakes);
     for warning in &warnings {
         say(&mut std::io::stderr(), &warning.as_warning());

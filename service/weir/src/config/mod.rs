@@ -93,6 +93,14 @@ pub(crate) struct Nomad {
     pub(crate) tls: Option<Tls>,
 }
 
+impl Nomad {
+    /// The one at this address; all else by its own variables.
+    pub(crate) fn at(address: String) -> Self {
+        let namespace = "*".to_owned();
+        Self { address: Some(address), namespace, token: None, token_file: None, region: None, tls: None }
+    }
+}
+
 /// What this weir tells the others of its cluster, and how it asks them.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
