@@ -9,6 +9,7 @@ use crate::rig::cluster;
 use crate::rig::consul::Consul;
 use crate::rig::haproxy::{self, Haproxy};
 use crate::rig::site::Site;
+use crate::rig::tls;
 use crate::rig::weir::Weir;
 use crate::rig::{Load, SOON, http, ports, wait_for};
 
@@ -26,11 +27,11 @@ struct Balancer {
 }
 
 impl Balancer {
-    async fn start(cluster: &Cluster) -> Self {
+    async fn start(cluster: &Cluster, ssl: &str) -> Self {
         let mut site = Site::beside(Consul::elsewhere(cluster.consul_addr().port()));
         let peer = ports::free();
         site.options = format!(
-            "nomad {{\n  address = \"http://{}\"\n}}\npeer {{\n  address = \"127.0.0.1:{peer}\"\n  token = \"{TOKEN}\"\n}}",
+            "nomad {{\n  address = \"http://{}\"\n}}\npeer {{\n  address = \"127.0.0.1:{peer}\"\n  token = \"{TOKEN}\"\n  {ssl}\n}}",
             cluster.nomad_addr()
         );
         site.write_template(&site.template(SERVERS));
@@ -47,12 +48,17 @@ impl Balancer {
 
 /// A job with a policy, the leader, and a follower; both know each other.
 async fn pair() -> Option<(Cluster, Balancer, Balancer)> {
+    pair_with("").await
+}
+
+/// The same with a block in their blocks `peer`.
+async fn pair_with(ssl: &str) -> Option<(Cluster, Balancer, Balancer)> {
     haproxy::binary()?;
     let cluster = cluster::start().await;
     cluster.run_job(&cluster::web()).unwrap();
-    let mut leader = Balancer::start(&cluster).await;
+    let mut leader = Balancer::start(&cluster, ssl).await;
     leader.wait("it leads", |status| status["scaling"]["leader"]["state"] == "leading").await;
-    let mut follower = Balancer::start(&cluster).await;
+    let mut follower = Balancer::start(&cluster, ssl).await;
     for one in [&mut leader, &mut follower] {
         one.wait("the other one answers", |status| status["peers"][0]["answers"] == true).await;
     }
@@ -149,4 +155,36 @@ async fn a_stopped_haproxy_is_zero_and_no_unknown() {
     // The policy's window is 10 s.
     assert!(since.elapsed() > Duration::from_secs(10), "a full window follows, not {:?}", since.elapsed());
     follower.weir.wait_status("its weir goes on", SOON, |status| status["ready"] == false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_tls_only_who_has_a_certificate_of_the_cluster_is_answered() {
+    if !tls::has_openssl() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    tls::authority(dir.path());
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let ssl = format!(
+        "ssl {{\n    cert = \"{}\"\n    key = \"{}\"\n    ca_cert = \"{}\"\n  }}",
+        path("node.pem"),
+        path("node.key"),
+        path("ca.pem")
+    );
+    let Some((cluster, mut leader, follower)) = pair_with(&ssl).await else { return };
+    let loads = loaded(&cluster, [&leader, &follower]).await;
+    leader.wait("the leader sees both", |status| work(status) > 12.0).await;
+    drop(loads);
+
+    let plain = http::get(leader.peer, "/v1/samples").await;
+    assert!(plain.is_err(), "{plain:?}");
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let asked = async |identity: Option<[String; 2]>| {
+        let request = format!("GET /v1/samples HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{bearer}\r\n");
+        tls::exchange(leader.peer, &path("ca.pem"), identity, &request).await
+    };
+    let known = asked(Some([path("node.pem"), path("node.key")])).await;
+    assert!(known.contains("200 OK") && known.contains("\"samples\""), "{known}");
+    let unknown = asked(None).await;
+    assert!(!unknown.contains("200 OK"), "{unknown}");
 }

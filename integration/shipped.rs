@@ -63,20 +63,18 @@ async fn the_shipped_templates_render_to_what_haproxy_accepts() {
         return;
     }
     fill(&consul).await;
-    let mut config = format!(
-        "state_dir = \"{dir}/state\"\ncontrol = \"{dir}/weir.sock\"\nconsul {{\n  address = \"{}\"\n}}\n",
-        consul.address(),
-        dir = dir.path().display(),
-    );
-    for name in TEMPLATES {
+    let place = dir.path().display();
+    let blocks = TEMPLATES.map(|name| {
         let template =
             std::fs::read_to_string(repository().join("templates").join(format!("{name}.hbs"))).unwrap();
         std::fs::write(dir.path().join(format!("{name}.hbs")), relocated(&template, dir.path())).unwrap();
-        config += &format!(
-            "template {{\n  source = \"{dir}/{name}.hbs\"\n  destination = \"{dir}/{name}\"\n}}\n",
-            dir = dir.path().display(),
-        );
-    }
+        format!("template {{\n  source = \"{place}/{name}.hbs\"\n  destination = \"{place}/{name}\"\n}}\n")
+    });
+    let config = format!(
+        "state_dir = \"{place}/state\"\ncontrol = \"{place}/weir.sock\"\nconsul {{\n  address = \"{}\"\n}}\n{}",
+        consul.address(),
+        blocks.concat(),
+    );
     std::fs::write(dir.path().join("weir.hcl"), config).unwrap();
     let mut args: Vec<PathBuf> =
         ["render", "--once", "--dry", "--wait", "30s", "-c"].map(PathBuf::from).into();

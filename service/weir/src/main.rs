@@ -1,6 +1,7 @@
 //! The `weir` command.
 
 mod advice;
+mod caller;
 mod certificates;
 mod chain;
 mod check;
@@ -21,7 +22,7 @@ mod metric_sources;
 mod metrics;
 mod nomad_version;
 mod parts;
-mod peer;
+
 mod peers;
 mod pool_loop;
 mod publish;
@@ -189,7 +190,7 @@ fn report(problems: &[config::Problem]) {
 async fn wish(wish: Wish, wished: Wished) -> anyhow::Result<ExitCode> {
     let Wished { control, target, lasting, reason } = wished;
     let for_ms = lasting.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    let on_behalf_of = peer::on_behalf_of(&environment());
+    let on_behalf_of = caller::on_behalf_of(&environment());
     ask(&control.control, &Request::Intend { target, wish, for_ms, reason, on_behalf_of }).await
 }
 
