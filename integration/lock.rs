@@ -5,55 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use weir_devcluster::Cluster;
 
+use crate::rig::balancer::{Balancer, leader};
 use crate::rig::cluster::{self, KILLED};
-use crate::rig::consul::Consul;
-use crate::rig::haproxy::{self, Haproxy};
-use crate::rig::site::Site;
-use crate::rig::weir::Weir;
-use crate::rig::{Load, SOON, wait_for};
-
-const SERVERS: &str = "{{#each (service \"web\")}}    server {{Server}} {{Address}}:{{Port}} maxconn 4
-{{/each}}";
-
-/// One load balancer of the pair.
-struct Balancer {
-    site: Site,
-    weir: Weir,
-    haproxy: Haproxy,
-}
-
-impl Balancer {
-    async fn start(cluster: &Cluster) -> Self {
-        let mut site = Site::beside(Consul::elsewhere(cluster.consul_addr().port()));
-        site.options = format!("nomad {{\n  address = \"http://{}\"\n}}", cluster.nomad_addr());
-        site.write_template(&site.template(SERVERS));
-        let mut weir = site.weir();
-        let haproxy = site.haproxy().await;
-        weir.wait_ready().await;
-        Self { site, weir, haproxy }
-    }
-
-    async fn leads(&mut self, deadline: Duration) {
-        self.weir.wait_status("this weir leads", deadline, |status| leader(status) == "leading").await;
-    }
-
-    /// Waits until this weir knows that it has changed Nomad.
-    async fn wait_scaled(&self) {
-        wait_for("it counts its scale", SOON, async || self.has_scaled().await.then_some(())).await;
-    }
-
-    /// Whether this weir has changed Nomad.
-    async fn has_scaled(&self) -> bool {
-        let metrics = self.weir.metrics().await;
-        metrics.lines().any(|line| {
-            line.starts_with("weir_scale_total{") && line.contains("\"ok\"") && !line.ends_with(" 0")
-        })
-    }
-}
-
-fn leader(status: &Value) -> &str {
-    status["scaling"]["leader"]["state"].as_str().unwrap_or_default()
-}
+use crate::rig::{Load, SOON, haproxy, wait_for};
 
 /// No accepted write repeats the one before: two leaders at once would.
 fn nobody_scaled_twice(cluster: &Cluster) {

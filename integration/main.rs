@@ -49,6 +49,8 @@ mod rig_itself;
 #[cfg(test)]
 mod runtime;
 #[cfg(test)]
+mod scaling;
+#[cfg(test)]
 mod shipped;
 #[cfg(test)]
 mod shutdown;

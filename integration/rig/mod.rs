@@ -3,6 +3,7 @@
 //! Whatever is started here ends when its value is dropped, by its own process group; nothing outlives a test.
 //! A process that a failing test started prints the end of its log.
 
+pub(crate) mod balancer;
 pub(crate) mod burst;
 pub(crate) mod cluster;
 pub(crate) mod consul;

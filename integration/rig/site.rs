@@ -224,8 +224,14 @@ backend web
 
     /// `weir servers`.
     pub(crate) async fn servers(&self, args: &[&str]) -> Output {
+        let args: Vec<&str> = ["servers"].into_iter().chain(args.iter().copied()).collect();
+        self.http_command(&args).await
+    }
+
+    /// A command of weir that reads from the running one's HTTP interface.
+    pub(crate) async fn http_command(&self, args: &[&str]) -> Output {
         let address = format!("127.0.0.1:{}", self.http);
-        let args = ["servers", "--address", &address].into_iter().chain(args.iter().copied());
+        let args = args.iter().copied().chain(["--address", &address]);
         weir::run(args.map(PathBuf::from).collect()).await
     }
 

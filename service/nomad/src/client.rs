@@ -249,3 +249,6 @@ fn raw(policy: types::ScalingPolicy) -> RawPolicy {
         policy: policy.policy.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests;

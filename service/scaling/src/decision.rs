@@ -32,6 +32,8 @@ pub struct Decision {
     pub votes: Vec<Vote>,
     /// What was changed about that, in order.
     pub clamps: Vec<Clamp>,
+    /// Why, for each of the clamps.
+    pub words: Vec<String>,
     /// The count that would be right without a queue to get rid of, for [`Memory`](crate::Memory); `None`
     /// where a check could not tell.
     pub stable: Option<u64>,

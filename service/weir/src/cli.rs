@@ -111,7 +111,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "BACKEND", conflicts_with = "backend")]
         confirm_empty: Option<String>,
     },
-    /// Check scaling policies.
+    /// Look at scaling policies.
     #[command(subcommand)]
     Policy(Policy),
     /// Run a whole cluster in this process, with a real HAProxy and a load that rises and falls.
@@ -150,6 +150,16 @@ pub(crate) enum Policy {
         /// A configuration whose block `nomad` names it.
         #[arg(short, long = "config", value_name = "PATH")]
         configs: Vec<PathBuf>,
+    },
+    /// Tell what was decided last for a group, from what, by which rules, and what came of it.
+    #[command(after_help = "Examples:\n  weir policy explain web\n  weir policy explain web/app")]
+    Explain {
+        /// The job, and the group where it has several.
+        #[arg(value_name = "JOB[/GROUP]")]
+        target: String,
+        /// Where the running weir listens.
+        #[arg(long, default_value = "127.0.0.1:8717")]
+        address: String,
     },
 }
 

@@ -20,6 +20,7 @@ pub(crate) async fn serve(listener: TcpListener, views: Views, cancel: Cancellat
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/v1/status", get(status))
+        .route("/v1/policies", get(policies))
         .route("/v1/records", get(records))
         .with_state(views);
     let served = axum::serve(listener, app).with_graceful_shutdown(cancel.cancelled_owned()).await;
@@ -48,6 +49,11 @@ fn verdict(word: &str, reasons: &[String]) -> Response {
 
 async fn status(State(views): State<Views>) -> impl IntoResponse {
     Json(views.status())
+}
+
+/// The scaling policies alone; none where Nomad is not configured.
+async fn policies(State(views): State<Views>) -> impl IntoResponse {
+    Json(views.status().scaling.map(|scaling| scaling.policies).unwrap_or_default())
 }
 
 /// Which records are asked for.

@@ -11,6 +11,7 @@ mod config;
 mod control;
 #[cfg(feature = "demo")]
 mod demo;
+mod explain;
 mod http;
 mod intents;
 mod interest;
@@ -48,6 +49,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
+use jiff::Timestamp;
 
 use cli::{Cli, Command, Policy, Wished};
 use config::{Config, Environment};
@@ -117,6 +119,9 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Policy(Policy::Check { jobs, nomad, configs }) => {
             return check_policies(&jobs, nomad, &configs).await;
+        }
+        Command::Policy(Policy::Explain { target, address }) => {
+            print(explain::page(&show::fetch(&address).await?, &target, Timestamp::now())?.trim_end());
         }
         #[cfg(feature = "demo")]
         Command::Demo(options) => return demo::run(options).await,

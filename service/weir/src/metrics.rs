@@ -1,12 +1,15 @@
 //! Prometheus metrics: counters from records, gauges from the status at the moment of the scrape.
 
+mod policies;
+
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::journal::{ChangeResult, Record, ScaleResult};
 use crate::status::Status;
+use policies::Policies;
 
 /// All metrics of the daemon, in a registry of their own.
 #[derive(Debug)]
@@ -30,13 +33,11 @@ pub(crate) struct Metrics {
     pool_kept: IntGaugeVec,
     left_out: IntGaugeVec,
     template_failed: IntGaugeVec,
-    policy_count: IntGaugeVec,
-    policy_wanted: IntGaugeVec,
+    policies: Policies,
 }
 
 /// From a change in Consul to its being in force; the aim is milliseconds, a reload costs some hundred.
 const CHANGE_BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0];
-const GROUP: [&str; 3] = ["namespace", "job", "group"];
 
 impl Metrics {
     /// # Errors
@@ -82,12 +83,7 @@ impl Metrics {
                 "Whether a template's source cannot be used.",
                 &["source"],
             )?,
-            policy_count: make.gauges("policy_count", "Instances that a group has.", &GROUP)?,
-            policy_wanted: make.gauges(
-                "policy_wanted",
-                "Instances that the last decision asks for.",
-                &GROUP,
-            )?,
+            policies: Policies::new(&make)?,
             registry,
         })
     }
@@ -171,16 +167,7 @@ impl Metrics {
     fn observe_scaling(&self, scaling: &crate::status::ScalingStatus) {
         self.nomad_up.with_label_values::<&str>(&[]).set(i64::from(scaling.nomad.state == "ok"));
         self.leader.with_label_values::<&str>(&[]).set(i64::from(scaling.leader.state == "leading"));
-        self.policy_count.reset();
-        self.policy_wanted.reset();
-        for policy in &scaling.policies {
-            let Some(decision) = &policy.last_decision else { continue };
-            let labels = [policy.namespace.as_str(), &policy.job, &policy.group];
-            let number =
-                |name: &str| decision.get(name).and_then(serde_json::Value::as_i64).unwrap_or_default();
-            self.policy_count.with_label_values(&labels).set(number("from"));
-            self.policy_wanted.with_label_values(&labels).set(number("to"));
-        }
+        self.policies.observe(&scaling.policies);
     }
 }
 
@@ -234,6 +221,14 @@ impl Maker<'_> {
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
         self.register(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn floats(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        self.register(GaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn sums(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<CounterVec> {
+        self.register(CounterVec::new(opts(name, help), labels)?)
     }
 
     fn change_seconds(&self) -> prometheus::Result<Histogram> {

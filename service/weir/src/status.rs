@@ -4,6 +4,7 @@
 //! are not changed lightly.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -228,8 +229,76 @@ pub(crate) struct PolicyStatus {
     pub(crate) group: String,
     pub(crate) min: u64,
     pub(crate) max: u64,
-    /// Mistakes for which it is not acted on.
+    /// Mistakes of its newest version, which is not acted on.
     pub(crate) problems: Vec<String>,
+    /// An earlier version, without a mistake, is in force.
+    #[serde(default)]
+    pub(crate) last_good: bool,
     /// The last decision, with its inputs, as the scaler recorded it.
     pub(crate) last_decision: Option<serde_json::Value>,
+    /// When that was.
+    #[serde(default)]
+    pub(crate) decided: Option<Timestamp>,
+    /// When HAProxy was in the state that it was made from.
+    #[serde(default)]
+    pub(crate) sampled: Option<Timestamp>,
+    /// When the job was read.
+    #[serde(default)]
+    pub(crate) read: Option<Timestamp>,
+    /// Instances on their way out.
+    #[serde(default)]
+    pub(crate) drain: Option<DrainStatus>,
+    /// Why nothing can be taken away now, although it should.
+    #[serde(default)]
+    pub(crate) trouble: Option<String>,
+    /// What came of the last count that was asked for, since weir started.
+    #[serde(default)]
+    pub(crate) last_scale: Option<ScaleStatus>,
+    /// Decisions since weir started, by what they ask for: `up`, `down`, `hold`, `blocked`, `unknown`.
+    #[serde(default)]
+    pub(crate) decisions: BTreeMap<String, u64>,
+    /// How long more was needed and Nomad refused to scale, since weir started.
+    #[serde(default)]
+    pub(crate) blocked_seconds: f64,
+    /// How long the instances of the last increase took until they served.
+    #[serde(default)]
+    pub(crate) start_seconds: Option<f64>,
+}
+
+/// Instances on their way out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DrainStatus {
+    /// The count that will be asked for.
+    pub(crate) to: u64,
+    /// `noting`, `waiting`, `asked` or `stopping`.
+    pub(crate) stage: String,
+    /// The same in words.
+    pub(crate) words: String,
+    /// How long sessions are waited for still.
+    pub(crate) seconds_left: Option<f64>,
+    pub(crate) instances: Vec<VictimStatus>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct VictimStatus {
+    /// The number in its name.
+    pub(crate) index: u64,
+    pub(crate) allocation: String,
+    /// As `BACKEND/SERVER`.
+    pub(crate) servers: Vec<String>,
+    /// Sessions that it still has, with requests that wait for it.
+    pub(crate) sessions: u64,
+    /// What it is waited for, in words.
+    pub(crate) words: String,
+}
+
+/// A count that was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ScaleStatus {
+    pub(crate) at: Timestamp,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    /// Why it did not come about.
+    pub(crate) error: Option<String>,
 }

@@ -358,7 +358,9 @@ impl State {
         if canaries.is_empty() || canaries.iter().any(|alloc| alloc.healthy != Some(true)) {
             return Err(Refusal::new(400, "Task group has unhealthy canaries"));
         }
-        canaries.iter_mut().for_each(|alloc| (alloc.canary, alloc.modify_index) = (false, index));
+        for alloc in &mut canaries {
+            (alloc.canary, alloc.modify_index) = (false, index);
+        }
         if let Some(it) = self.deployments.get_mut(id) {
             (it.promoted, it.modify_index, it.description) = (true, index, "Deployment is running");
         }

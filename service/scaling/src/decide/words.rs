@@ -31,7 +31,8 @@ fn deployment(view: &View<'_>, to: u64) -> &'static str {
     }
 }
 
-fn rule(view: &View<'_>, clamp: &Clamp) -> String {
+/// Why a rule changed the count.
+pub(super) fn rule(view: &View<'_>, clamp: &Clamp) -> String {
     let wanted = clamp.from;
     match clamp.rule {
         Rule::Hysteresis => format!("{wanted} is within the tolerance"),

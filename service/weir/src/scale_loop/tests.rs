@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use std::time::Duration;
 
-use serde_json::json;
-use weir_nomad::{Allocation, GroupScale, Job, JobScale, ScaleRequest};
+use serde_json::{Value, json};
+use weir_nomad::{Allocation, GroupScale, Job, JobScale, ScaleEvent, ScaleRequest};
 use weir_pools::{Answer, Catalogue, Instance, Query, Status, Weights};
 use weir_scaling::{Action, BackendSample, Process, RawPolicy, Sample, ServerSample, ServerState};
 
@@ -13,6 +13,8 @@ use super::*;
 
 const ALLOCATIONS: [&str; 2] =
     ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"];
+
+const CHECK: &str = r#"[{"load": [{"strategy": [{"concurrency": [{}]}]}]}]"#;
 
 struct World {
     scale_loop: ScaleLoop,
@@ -23,6 +25,12 @@ struct World {
     sessions: u64,
     records: Vec<Record>,
     asked: Vec<Question>,
+    notices: Vec<Notice>,
+    plans: Vec<Plan>,
+    deployment: Option<weir_nomad::Deployment>,
+    room: Option<u64>,
+    events: Vec<ScaleEvent>,
+    kind: &'static str,
 }
 
 impl World {
@@ -37,6 +45,12 @@ impl World {
             sessions: 1,
             records: Vec::new(),
             asked: Vec::new(),
+            notices: Vec::new(),
+            plans: Vec::new(),
+            deployment: None,
+            room: None,
+            events: Vec::new(),
+            kind: "service",
         };
         world.policies(Reach::Ok);
         world.event(Event::Catalogue(Arc::new(catalogue())));
@@ -45,11 +59,10 @@ impl World {
     }
 
     fn policies(&mut self, reach: Reach) {
-        self.policy(reach, &json!({"load": [{"strategy": [{"concurrency": [{}]}]}]}));
+        self.policy(reach, json!({"cooldown": "10s", "check": CHECK.parse::<Value>().unwrap()}));
     }
 
-    fn policy(&mut self, reach: Reach, check: &serde_json::Value) {
-        let policy = json!({"cooldown": "10s", "check": [check]});
+    fn policy(&mut self, reach: Reach, policy: Value) {
         let raw = RawPolicy {
             id: "p".into(),
             namespace: "default".into(),
@@ -88,13 +101,15 @@ impl World {
         while let Some(event) = events.pop() {
             for effect in self.scale_loop.handle(self.now, self.time, event) {
                 match effect {
-                    Effect::Look { job, .. } => {
+                    Effect::Look { job, plan } => {
+                        self.plans.extend(plan);
                         events.push(Event::Looked { job, look: Box::new(Ok(self.look())) });
                     }
                     Effect::Scale(scale) => asked.push(scale.request),
                     Effect::Ask(question) => self.asked.push(question),
                     Effect::Record(record) => self.records.push(record),
-                    Effect::Note(_) | Effect::Strike(_) | Effect::Notify(_) => {}
+                    Effect::Notify(notice) => self.notices.push(notice),
+                    Effect::Note(_) | Effect::Strike(_) => {}
                 }
             }
         }
@@ -126,22 +141,26 @@ impl World {
             canary: false,
             migrating: false,
         };
-        let group =
-            GroupScale { desired: self.count, placed: self.count, running: self.count, events: Vec::new() };
+        let group = GroupScale {
+            desired: self.count,
+            placed: self.count,
+            running: self.count,
+            events: self.events.clone(),
+        };
         Look {
             job: Job {
                 id: "web".into(),
                 job_modify_index: self.index,
                 status: "running".into(),
                 stop: false,
-                kind: "service".into(),
+                kind: self.kind.into(),
                 groups: BTreeMap::from([("app".into(), self.count)]),
                 settles: BTreeMap::new(),
             },
             scale: JobScale { stopped: false, groups: BTreeMap::from([("app".into(), group)]) },
             allocations: ALLOCATIONS.into_iter().map(allocation).collect(),
-            deployment: None,
-            placeable: None,
+            deployment: self.deployment.clone(),
+            placeable: self.room.map(|count| Plan { group: "app".into(), count }),
         }
     }
 
@@ -330,7 +349,7 @@ fn another_source_is_asked_and_its_answer_decides() {
     let strategy = json!([{"target-value": [{"target": 10}]}]);
     let check =
         json!({"source": "prometheus", "query": "load", "query_window": "instant", "strategy": strategy});
-    world.policy(Reach::Ok, &json!({"load": [check]}));
+    world.policy(Reach::Ok, json!({"cooldown": "10s", "check": [{"load": [check]}]}));
     let vote = |world: &World| world.scale_loop.policies["p"].last.as_ref().unwrap().votes[0].clone();
     assert!(world.seconds(2).is_empty());
     assert_eq!(world.asked.len(), 1, "asked once until it answers");
@@ -359,4 +378,137 @@ fn connections_that_went_elsewhere_are_told_to_the_decision() {
     world.scale_loop.note_role_change(Some(later));
     world.scale_loop.note_role_change(began);
     assert_eq!(world.scale_loop.role_changed, Some(later), "the latest counts");
+}
+
+/// A policy with a key that there is not.
+fn mistaken() -> Value {
+    json!({"cooldwon": "10s", "check": CHECK.parse::<Value>().unwrap()})
+}
+
+#[test]
+fn a_mistake_leaves_the_last_good_version_in_force_and_is_told_once() {
+    let mut world = World::leading();
+    world.seconds(2);
+    world.policy(Reach::Ok, mistaken());
+    let status = world.scale_loop.report(world.now).policies.remove(0);
+    assert!(status.last_good && status.problems[0].contains("cooldwon"), "{status:?}");
+    let record = Record::PolicyProblem {
+        namespace: "default".into(),
+        job: "web".into(),
+        group: "app".into(),
+        problems: status.problems,
+        last_good: true,
+    };
+    assert_eq!(world.records.last(), Some(&record));
+    world.sessions = 20;
+    assert_eq!(world.seconds(12).len(), 1, "it decides on");
+    let [notice] = &world.notices[..] else { panic!("{:?}", world.notices) };
+    assert!(notice.error && notice.message.contains("cooldwon") && notice.message.contains("last good"));
+
+    world.policies(Reach::Ok);
+    let status = world.scale_loop.report(world.now).policies.remove(0);
+    assert!(!status.last_good && status.problems.is_empty());
+}
+
+#[test]
+fn what_stands_on_the_page_is_not_told_again_and_a_system_job_has_none() {
+    let mut first = World::leading();
+    first.policy(Reach::Ok, mistaken());
+    first.seconds(12);
+    let told = first.notices.remove(0);
+    let event = ScaleEvent {
+        at: first.time,
+        count: None,
+        previous: 2,
+        error: true,
+        message: told.message,
+        meta: BTreeMap::new(),
+    };
+    for (events, kind) in [(vec![event], "service"), (Vec::new(), "system")] {
+        let mut world = World::leading();
+        (world.events, world.kind) = (events, kind);
+        world.policies(Reach::Ok);
+        world.policy(Reach::Ok, mistaken());
+        world.seconds(12);
+        assert_eq!(world.notices, []);
+    }
+}
+
+#[test]
+fn bounds_and_the_switch_are_the_newest_also_beside_a_mistake() {
+    let mut world = World::leading();
+    let mut raw = world.scale_loop.policies["p"].raw.clone();
+    raw.policy = mistaken();
+    (raw.min, raw.max, raw.enabled) = (1, 3, false);
+    let policies = BTreeMap::from([("p".into(), raw)]);
+    world.event(Event::Policies(Arc::new(Policies { reach: Reach::Ok, policies })));
+    let good = world.scale_loop.policies["p"].good.clone().unwrap();
+    assert_eq!((good.min, good.max, good.enabled), (1, 3, false));
+    world.sessions = 20;
+    assert!(world.seconds(10).is_empty());
+}
+
+fn deployment(job_modify_index: u64) -> weir_nomad::Deployment {
+    weir_nomad::Deployment {
+        id: "d".into(),
+        status: "running".into(),
+        description: String::new(),
+        job_modify_index,
+    }
+}
+
+#[test]
+fn a_deployment_of_somebody_else_is_waited_for_and_counted() {
+    let mut world = World::leading();
+    world.deployment = Some(deployment(39));
+    world.sessions = 20;
+    assert!(world.seconds(15).is_empty());
+    let status = world.scale_loop.report(world.now).policies.remove(0);
+    assert!(status.blocked_seconds > 5.0 && status.decisions["blocked"] > 5, "{status:?}");
+    world.deployment = None;
+    assert_eq!(world.seconds(6).len(), 1);
+}
+
+#[test]
+fn the_deployment_of_our_own_scale_is_ours_and_that_of_a_later_change_is_not() {
+    let mut world = World::leading();
+    world.sessions = 20;
+    let request = world.seconds(6).remove(0);
+    (world.count, world.index) = (request.count, 50);
+    world.deployment = Some(deployment(50));
+    world.answer(request, Ok(()));
+    let key = JobKey { namespace: "default".into(), id: "web".into() };
+    let of = |world: &World| world.scale_loop.jobs[&key].deployment();
+    assert_eq!(of(&world), weir_scaling::Deployment::Own);
+    (world.deployment, world.index) = (Some(deployment(60)), 60);
+    world.seconds(3);
+    assert_eq!(of(&world), weir_scaling::Deployment::Foreign);
+}
+
+#[test]
+fn room_is_asked_about_and_no_more_is_asked_for() {
+    let mut world = World::leading();
+    world.room = Some(3);
+    world.sessions = 20;
+    let asked = world.seconds(8);
+    assert_eq!(asked.iter().map(|request| request.count).collect::<Vec<_>>(), [3]);
+    assert!(world.plans.iter().any(|plan| plan.group == "app" && plan.count > 3), "{:?}", world.plans);
+}
+
+#[test]
+fn how_long_a_start_took_is_learned_from_the_last_increase() {
+    let mut world = World::leading();
+    let at = world.time + Duration::from_millis(2500);
+    world.seconds(2);
+    world.events = vec![ScaleEvent {
+        at,
+        count: Some(2),
+        previous: 1,
+        error: false,
+        message: String::new(),
+        meta: BTreeMap::new(),
+    }];
+    world.seconds(12);
+    let learned = world.scale_loop.policies["p"].start;
+    assert_eq!(learned, Some(Duration::from_millis(500)), "two serve at the next sample");
 }
