@@ -198,3 +198,24 @@ async fn the_shipped_template_needs_no_advice() {
     let (code, warnings) = advised(dir.path(), "", &text).await;
     assert_eq!((code, warnings), (Some(0), Vec::new()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_checked_without_a_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = dir.path().join("web.nomad.hcl");
+    let text = |key: &str| {
+        format!(
+            "job \"web\" {{\n  group \"app\" {{\n    shutdown_delay = \"10s\"\n    scaling {{\n      max = 4\n      policy {{\n        {key} = \"20s\"\n        check \"load\" {{\n          strategy \"concurrency\" {{}}\n        }}\n      }}\n    }}\n  }}\n}}\n"
+        )
+    };
+    let policy_check = async || run(["policy".into(), "check".into(), job.clone()].into()).await;
+    std::fs::write(&job, text("drain")).unwrap();
+    let warned = policy_check().await;
+    assert!(warned.status.success(), "{}", said(&warned));
+    let words = said(&warned);
+    assert!(words.contains("web.nomad.hcl:7: warning: ") && words.contains("one warning"), "{words}");
+    std::fs::write(&job, text("drian")).unwrap();
+    let mistaken = policy_check().await;
+    assert_eq!(mistaken.status.code(), Some(1), "{}", said(&mistaken));
+    assert!(said(&mistaken).contains("web.nomad.hcl:7: unknown key \"drian\"; did you mean \"drain\"?"));
+}

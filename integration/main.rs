@@ -37,7 +37,11 @@ mod maintenance;
 #[cfg(test)]
 mod nomad;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod pools;
+#[cfg(test)]
+mod prometheus;
 #[cfg(test)]
 mod reload_retry;
 #[cfg(test)]

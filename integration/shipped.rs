@@ -1,4 +1,4 @@
-//! What is shipped works as it stands: the template passes HAProxy's check, the job passes weir's.
+//! What is shipped works as it stands: the templates pass HAProxy's check, the jobs pass weir's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,6 +6,9 @@ use std::process::Command;
 use crate::rig::consul::Consul;
 use crate::rig::haproxy;
 use crate::rig::weir::{run, said};
+
+/// In the order in which HAProxy loads them.
+const TEMPLATES: [&str; 3] = ["haproxy.cfg", "php-fpm.cfg", "valkey.cfg"];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -41,7 +44,9 @@ fn certificate(dir: &Path) -> bool {
 
 /// Instances of the services that the template reads.
 async fn fill(consul: &Consul) {
-    for (service, count) in [("web", 3), ("api", 2), ("admin", 1)] {
+    let pools =
+        [("web", 3), ("api", 2), ("admin", 1), ("app-php", 2), ("valkey-primary", 1), ("valkey-replica", 2)];
+    for (service, count) in pools {
         for n in 0..count {
             consul.register(service, &format!("{service}-{n}"), 8_000 + n).await;
         }
@@ -49,7 +54,7 @@ async fn fill(consul: &Consul) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shipped_template_renders_to_what_haproxy_accepts() {
+async fn the_shipped_templates_render_to_what_haproxy_accepts() {
     let Some(haproxy) = haproxy::binary() else { return };
     let dir = tempfile::tempdir().unwrap();
     let Some(consul) = Consul::start(dir.path()).await else { return };
@@ -58,13 +63,17 @@ async fn the_shipped_template_renders_to_what_haproxy_accepts() {
         return;
     }
     fill(&consul).await;
-    let template = std::fs::read_to_string(repository().join("templates/haproxy.cfg.hbs")).unwrap();
-    std::fs::write(dir.path().join("haproxy.cfg.hbs"), relocated(&template, dir.path())).unwrap();
+    let place = dir.path().display();
+    let blocks = TEMPLATES.map(|name| {
+        let template =
+            std::fs::read_to_string(repository().join("templates").join(format!("{name}.hbs"))).unwrap();
+        std::fs::write(dir.path().join(format!("{name}.hbs")), relocated(&template, dir.path())).unwrap();
+        format!("template {{\n  source = \"{place}/{name}.hbs\"\n  destination = \"{place}/{name}\"\n}}\n")
+    });
     let config = format!(
-        "state_dir = \"{dir}/state\"\ncontrol = \"{dir}/weir.sock\"\nconsul {{\n  address = \"{}\"\n}}\n\
-         template {{\n  source = \"{dir}/haproxy.cfg.hbs\"\n  destination = \"{dir}/haproxy.cfg\"\n}}\n",
+        "state_dir = \"{place}/state\"\ncontrol = \"{place}/weir.sock\"\nconsul {{\n  address = \"{}\"\n}}\n{}",
         consul.address(),
-        dir = dir.path().display(),
+        blocks.concat(),
     );
     std::fs::write(dir.path().join("weir.hcl"), config).unwrap();
     let mut args: Vec<PathBuf> =
@@ -82,24 +91,18 @@ async fn the_shipped_template_renders_to_what_haproxy_accepts() {
     args.retain(|arg| arg.as_os_str() != "--dry");
     let real = run(args).await;
     assert!(real.status.success(), "{}", said(&real));
-    let check = Command::new(haproxy)
-        .args(["-c", "-f"])
-        .arg(dir.path().join("haproxy.cfg"))
-        .args(["-L", "lb1"])
-        .output()
-        .unwrap();
+    let files = TEMPLATES.iter().flat_map(|name| [PathBuf::from("-f"), dir.path().join(name)]);
+    let check = Command::new(haproxy).arg("-c").args(files).args(["-L", "lb1"]).output().unwrap();
     assert!(check.status.success(), "{}", said(&check));
     assert!(!said(&check).contains("[WARNING]"), "{}", said(&check));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shipped_job_has_a_policy_that_weir_understands() {
-    let dir = tempfile::tempdir().unwrap();
-    let text =
-        format!("template {{\n  contents = \"x\"\n  destination = \"{}/out\"\n}}\n", dir.path().display());
-    std::fs::write(dir.path().join("weir.hcl"), text).unwrap();
-    let args = ["check", "-c"].map(PathBuf::from).into_iter();
-    let files = [dir.path().join("weir.hcl"), repository().join("jobs/web.nomad.hcl")];
+async fn the_shipped_jobs_have_policies_that_weir_has_nothing_against() {
+    let jobs = ["web", "php-fpm", "valkey"];
+    let files = jobs.iter().map(|name| repository().join(format!("jobs/{name}.nomad.hcl")));
+    let args = ["policy", "check"].map(PathBuf::from).into_iter();
     let output = run(args.chain(files).collect()).await;
     assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("no problems found"), "{}", said(&output));
 }

@@ -1,5 +1,5 @@
 # A web application in FreeBSD jails: Nomad's pot driver, a pool in HAProxy, a scaling policy for weir.
-# Try it: weir check -c /usr/local/etc/weir/weir.hcl jobs/web.nomad.hcl; then nomad job run jobs/web.nomad.hcl
+# Try it: weir policy check jobs/web.nomad.hcl; then nomad job run jobs/web.nomad.hcl. Its pool: templates/haproxy.cfg.hbs.
 
 job "web" {
   datacenters = ["dc1"]
@@ -52,8 +52,9 @@ job "web" {
 
     # The one thing that makes stopping an instance harmless: Nomad deregisters it from Consul, waits this long, then
     # stops it. At least the time until HAProxy has left it out (well under a second) and the longest request has
-    # ended. `kill_timeout` and `kill_signal` have no effect: the pot driver ignores both.
-    shutdown_delay = "20s"
+    # ended. `kill_timeout` and `kill_signal` have no effect: the pot driver ignores both. A decrease waits for sessions
+    # as long as the policy's `drain` says (30 s by default) and a deploy only so long: make it no shorter.
+    shutdown_delay = "30s"
 
     service {
       name = "web"

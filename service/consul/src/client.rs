@@ -122,6 +122,26 @@ pub struct Session {
     pub ttl: Duration,
     /// How long a key that it held stays locked after the session was lost (not after it was released).
     pub lock_delay: Duration,
+    /// What becomes of the keys that it holds when it ends.
+    pub keys: Keys,
+}
+
+/// What becomes of a session's keys when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// They stay and are free.
+    Release,
+    /// They are deleted.
+    Delete,
+}
+
+impl Keys {
+    fn behavior(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Delete => "delete",
+        }
+    }
 }
 
 impl Client {
@@ -250,7 +270,7 @@ impl Client {
             "Name": session.name,
             "TTL": go_duration(session.ttl),
             "LockDelay": go_duration(session.lock_delay),
-            "Behavior": "release",
+            "Behavior": session.keys.behavior(),
             "Checks": [],
             "NodeChecks": [],
         });

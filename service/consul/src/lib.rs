@@ -2,7 +2,8 @@
 //!
 //! In: [`Options`] (where Consul is and who asks) and the set of [`weir_pools::Query`]s that somebody wants
 //! answered. Out: a [`weir_pools::Catalogue`] and a [`Health`], both as `tokio::sync::watch` channels ([`watch()`]),
-//! and a [`Leadership`] ([`lock()`]). [`Client`] reads and writes single keys.
+//! and a [`Leadership`] ([`lock()`]). [`be_present`] keeps a key as long as its process lives. [`Client`] reads and writes
+//! single keys.
 //!
 //! Nothing in here gives up: while Consul does not answer the last good answers stay, one probe for all asks
 //! whether it is back (`gate`), and then everything is read in full. What concerns one query alone (a denied
@@ -17,6 +18,7 @@
 //! | `allot`, `watcher` | which connections follow which queries; the catalogue |
 //! | `wide`, `view`, `reader` | more services than connections |
 //! | `lock` | the session lock |
+//! | `presence` | a key that says who is there |
 
 mod allot;
 mod client;
@@ -29,6 +31,7 @@ mod lock;
 mod options;
 mod pace;
 mod poll;
+mod presence;
 mod reader;
 mod tls;
 mod token;
@@ -36,9 +39,10 @@ mod view;
 mod watcher;
 mod wide;
 
-pub use client::{Client, KvEntry, Session};
+pub use client::{Client, Keys, KvEntry, Session};
 pub use error::Error;
 pub use health::{Health, Mode, Reach};
 pub use lock::{Leadership, LockOptions, lock};
 pub use options::{Auth, Options, Secret, Tls, TokenSource};
+pub use presence::{Presence, be_present};
 pub use watcher::watch;

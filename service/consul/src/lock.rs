@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Client, Read, Session};
+use crate::client::{Client, Keys, Read, Session};
 use crate::decode::{self, Holder};
 use crate::gate::{backoff, jittered};
 use crate::poll::Poll;
@@ -158,7 +158,8 @@ impl Seeker {
         let name = format!("weir: {}", self.options.key);
         let LockOptions { ttl, lock_delay, .. } = self.options;
         let asked = Instant::now();
-        let session = self.client.session_create(&Session { name, ttl, lock_delay }).await?;
+        let session = Session { name, ttl, lock_delay, keys: Keys::Release };
+        let session = self.client.session_create(&session).await?;
         Ok((session, self.until(asked)))
     }
 

@@ -4,6 +4,7 @@
 //! [`observe`], [`sample`] and [`capabilities()`] read it, [`Candidate`] and [`validate`] prepare a new configuration,
 //! [`reload`] brings it into force and sees the new worker answer. What HAProxy prints is parsed in pure functions.
 
+mod absence;
 mod candidate;
 mod capabilities;
 mod child;
@@ -30,6 +31,7 @@ mod validate;
 mod version;
 mod worker;
 
+pub use absence::{Absence, absence};
 pub use candidate::{Candidate, WriteError, clean_up};
 pub use capabilities::{Capabilities, Level, capabilities};
 pub use config::Haproxy;

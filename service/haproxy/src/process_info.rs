@@ -64,7 +64,7 @@ impl ProcessInfo {
     /// What tells this process from any other. HAProxy prints its start time from 2.5 on; before, it is computed from
     /// the uptime and may be off by one second.
     pub fn process(&self) -> Process {
-        Process { pid: self.pid, started: self.started }
+        Process { node: 0, pid: self.pid, started: self.started }
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
         let text =
             "Name: HAProxy\nVersion: 2.2.9-1\nPid: 7\nUptime_sec: 40\nMaxconn: 200\nStopping: 1\nnode: lb1\n";
         let info = ProcessInfo::parse(text, now).unwrap();
-        assert_eq!(info.process(), Process { pid: 7, started: 960 });
+        assert_eq!(info.process(), Process { node: 0, pid: 7, started: 960 });
         assert!(info.stopping && info.maxconn == 200 && info.node.as_deref() == Some("lb1"));
         let info = ProcessInfo::parse(&format!("{text}Start_time_sec: 959\n"), now).unwrap();
         assert_eq!(info.started, 959);

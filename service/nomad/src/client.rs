@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use progenitor_client::ResponseValue;
+use serde_json::{Map, Value};
 use weir_scaling::RawPolicy;
 
 use crate::access::Access;
@@ -14,6 +15,7 @@ use crate::generated::{Client as Generated, types};
 use crate::model::{Allocation, Deployment, Job, JobScale, Notice, ScaleEvent, ScaleOutcome, ScaleRequest};
 use crate::options::{Options, OptionsError};
 use crate::transport;
+use crate::usage::{self, Given, Usage};
 
 /// A connection to one Nomad agent.
 #[derive(Debug, Clone)]
@@ -83,6 +85,36 @@ impl Client {
     pub async fn allocation(&self, id: &str) -> Result<Allocation, Error> {
         let answer = self.api.read_allocation(id, None, self.region()).await;
         Ok(self.sorted(answer, || format!("allocation {id}")).await?.into_inner().into())
+    }
+
+    /// What an allocation uses now. Its node is asked through the servers.
+    pub async fn usage(&self, namespace: &str, allocation: &str) -> Result<Usage, Error> {
+        let answer = self.api.read_allocation_stats(allocation, Some(namespace), self.region()).await;
+        Ok(self.sorted(answer, || format!("usage of allocation {allocation}")).await?.into_inner().into())
+    }
+
+    /// What a group of the job gives to each of its allocations; nothing where it has no such group.
+    pub async fn given(&self, namespace: &str, job: &str, group: &str) -> Result<Option<Given>, Error> {
+        Ok(usage::given(&self.document(namespace, job).await?, group))
+    }
+
+    /// A job file as Nomad understands it, in its JSON. Nomad's words about it are the error's.
+    pub async fn parse(&self, hcl: &str) -> Result<Map<String, Value>, Error> {
+        let body = types::ParseBody { job_hcl: hcl.to_owned(), canonicalize: true };
+        let answer = self.api.parse_job(None, self.region(), &body).await;
+        Ok(self.sorted(answer, || "the job file".to_owned()).await?.into_inner())
+    }
+
+    /// The version of the agent that is asked, such as `2.0.4`; nothing where it does not say. The token needs
+    /// `agent:read`.
+    pub async fn version(&self) -> Result<Option<String>, Error> {
+        let answer = self.api.read_agent(self.region()).await;
+        let agent = self.sorted(answer, || "the agent".to_owned()).await?.into_inner();
+        let at = |path: [&str; 3]| {
+            let found = path[1..].iter().try_fold(agent.get(path[0])?, |value, name| value.get(name));
+            found.and_then(Value::as_str).map(str::to_owned)
+        };
+        Ok(at(["config", "Version", "Version"]).or_else(|| at(["member", "Tags", "build"])))
     }
 
     /// The job's newest deployment, where it has had one.

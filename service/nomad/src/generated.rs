@@ -52,6 +52,31 @@ pub mod types {
         )]
         pub healthy: ::std::option::Option<bool>,
     }
+    ///What an allocation uses.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    pub struct AllocationStats {
+        #[serde(
+            rename = "ResourceUsage",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub resource_usage: ::std::option::Option<ResourceUsage>,
+    }
+    ///Processor time.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    pub struct CpuStats {
+        ///Percent of one core.
+        #[serde(
+            rename = "Percent",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub percent: ::std::option::Option<f64>,
+        ///MHz.
+        #[serde(
+            rename = "TotalTicks",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub total_ticks: ::std::option::Option<f64>,
+    }
     ///One deployment.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct Deployment {
@@ -116,6 +141,32 @@ pub mod types {
             ::std::collections::HashMap<::std::string::String, TaskGroupScaleStatus>,
         >,
     }
+    ///Memory, in bytes.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    pub struct MemoryStats {
+        ///Which of the numbers the task's driver measures; the others are 0.
+        #[serde(
+            rename = "Measured",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub measured: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+        #[serde(rename = "RSS", skip_serializing_if = "::std::option::Option::is_none")]
+        pub rss: ::std::option::Option<u64>,
+        #[serde(
+            rename = "Usage",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub usage: ::std::option::Option<u64>,
+    }
+    ///A job file.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    pub struct ParseBody {
+        ///Whether defaults are filled in.
+        #[serde(rename = "Canonicalize")]
+        pub canonicalize: bool,
+        #[serde(rename = "JobHCL")]
+        pub job_hcl: ::std::string::String,
+    }
     ///Why the first instance of a group finds no room, and how many more do not.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     pub struct PlacementFailure {
@@ -152,6 +203,20 @@ pub mod types {
         ///The index that the job must still have.
         #[serde(rename = "JobModifyIndex")]
         pub job_modify_index: u64,
+    }
+    ///What all tasks of an allocation use together.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    pub struct ResourceUsage {
+        #[serde(
+            rename = "CpuStats",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub cpu_stats: ::std::option::Option<CpuStats>,
+        #[serde(
+            rename = "MemoryStats",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub memory_stats: ::std::option::Option<MemoryStats>,
     }
     ///What to scale to what, and why.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
@@ -947,6 +1012,155 @@ Arguments:
             .build()?;
         let info = OperationInfo {
             operation_id: "read_allocation",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            400u16..=499u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            500u16..=599u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**What an allocation uses now, by its node
+
+Sends a `GET` request to `/v1/client/allocation/{allocation_id}/stats`
+
+Arguments:
+- `allocation_id`
+- `namespace`: The namespace; `*` for all of them, in lists only.
+- `region`: The region; by default that of the agent asked.
+*/
+    pub async fn read_allocation_stats<'a>(
+        &'a self,
+        allocation_id: &'a str,
+        namespace: Option<&'a str>,
+        region: Option<&'a str>,
+    ) -> Result<ResponseValue<types::AllocationStats>, Error<ByteStream>> {
+        let url = format!(
+            "{}/v1/client/allocation/{}/stats", self.baseurl, encode_path(& allocation_id
+            .to_string()),
+        );
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .query(&progenitor_client::QueryParam::new("namespace", &namespace))
+            .query(&progenitor_client::QueryParam::new("region", &region))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "read_allocation_stats",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            400u16..=499u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            500u16..=599u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**A job file as Nomad understands it. Changes nothing
+
+Sends a `POST` request to `/v1/jobs/parse`
+
+Arguments:
+- `namespace`: The namespace; `*` for all of them, in lists only.
+- `region`: The region; by default that of the agent asked.
+- `body`
+*/
+    pub async fn parse_job<'a>(
+        &'a self,
+        namespace: Option<&'a str>,
+        region: Option<&'a str>,
+        body: &'a types::ParseBody,
+    ) -> Result<
+        ResponseValue<::serde_json::Map<::std::string::String, ::serde_json::Value>>,
+        Error<ByteStream>,
+    > {
+        let url = format!("{}/v1/jobs/parse", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .post(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .json(&body)
+            .query(&progenitor_client::QueryParam::new("namespace", &namespace))
+            .query(&progenitor_client::QueryParam::new("region", &region))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "parse_job",
+        };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200u16 => ResponseValue::from_response(response).await,
+            400u16..=499u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            500u16..=599u16 => Err(Error::ErrorResponse(ResponseValue::stream(response))),
+            _ => Err(Error::UnexpectedResponse(response)),
+        }
+    }
+    /**What the agent that is asked says of itself
+
+Sends a `GET` request to `/v1/agent/self`
+
+Arguments:
+- `region`: The region; by default that of the agent asked.
+*/
+    pub async fn read_agent<'a>(
+        &'a self,
+        region: Option<&'a str>,
+    ) -> Result<
+        ResponseValue<::serde_json::Map<::std::string::String, ::serde_json::Value>>,
+        Error<ByteStream>,
+    > {
+        let url = format!("{}/v1/agent/self", self.baseurl,);
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map
+            .append(
+                ::reqwest::header::HeaderName::from_static("api-version"),
+                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+            );
+        #[allow(unused_mut)]
+        let mut request = self
+            .client
+            .get(url)
+            .header(
+                ::reqwest::header::ACCEPT,
+                ::reqwest::header::HeaderValue::from_static("application/json"),
+            )
+            .query(&progenitor_client::QueryParam::new("region", &region))
+            .headers(header_map)
+            .build()?;
+        let info = OperationInfo {
+            operation_id: "read_agent",
         };
         self.pre(&mut request, &info).await?;
         let result = self.exec(request, &info).await;

@@ -21,6 +21,7 @@ mod model;
 mod options;
 pub mod policies;
 mod transport;
+mod usage;
 
 pub use client::Client;
 pub use error::Error;
@@ -29,3 +30,4 @@ pub use model::{
     last_scale, name_index, scales,
 };
 pub use options::{Options, OptionsError, Tls, Token};
+pub use usage::{Given, Usage};

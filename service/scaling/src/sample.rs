@@ -21,6 +21,10 @@ pub struct Sample {
 /// The identity of a process: counters of two processes are never subtracted from one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Process {
+    /// The node that it runs on: another machine has the same process IDs. 0 is the own one; other numbers are made
+    /// of where a node's weir listens, and stay the same.
+    #[serde(default)]
+    pub node: u64,
     /// Process ID.
     pub pid: u32,
     /// Seconds since the epoch at which it started, to within a second or two: a reused pid is another process.

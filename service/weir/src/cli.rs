@@ -142,6 +142,23 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
+    /// Check the scaling blocks of job files; every mistake at once. Exit code 1 if there is any.
+    ///
+    /// With a Nomad, given or configured, it is asked to parse the files: it knows what variables and functions come to.
+    /// Nothing is changed there. Without one, policies that hold such things are passed over.
+    #[command(after_help = "Examples:\n  weir policy check jobs/web.nomad.hcl\n  weir policy check --nomad \
+                            http://127.0.0.1:4646 jobs/*.nomad.hcl")]
+    Check {
+        /// The job files.
+        #[arg(value_name = "JOB", required = true)]
+        jobs: Vec<PathBuf>,
+        /// Nomad's address; its token and certificates come from Nomad's own variables (`NOMAD_TOKEN`, …).
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "configs")]
+        nomad: Option<String>,
+        /// A configuration whose block `nomad` names it.
+        #[arg(short, long = "config", value_name = "PATH")]
+        configs: Vec<PathBuf>,
+    },
     /// Tell what was decided last for a group, from what, by which rules, and what came of it.
     #[command(after_help = "Examples:\n  weir policy explain web\n  weir policy explain web/app")]
     Explain {

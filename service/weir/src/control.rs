@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use weir_pools::intents::Wish;
 
+use crate::caller;
 use crate::config;
 use crate::intents::Asked;
 use crate::maintenance::{Maintenance, Target};
-use crate::peer;
 use crate::pool_loop::Event;
 
 /// How long a request may take, a reload with its retries of connecting included.
@@ -184,7 +184,7 @@ impl Answering {
             Request::Reload { haproxy } => self.loops.reload(&haproxy).await,
             Request::ConfirmEmpty { backend } => self.loops.confirm_empty(&backend).await,
             Request::Intend { target, wish, for_ms, reason, on_behalf_of } => {
-                let owner = peer::name(uid, on_behalf_of.as_deref()).await;
+                let owner = caller::name(uid, on_behalf_of.as_deref()).await;
                 let asked = Asked { wish, owner, lasting: for_ms.map(Duration::from_millis), reason };
                 response(self.maintenance.intend(&target, &asked).await)
             }

@@ -1,6 +1,7 @@
 //! The `weir` command.
 
 mod advice;
+mod caller;
 mod certificates;
 mod chain;
 mod check;
@@ -14,12 +15,16 @@ mod explain;
 mod http;
 mod intents;
 mod interest;
+mod job_check;
 mod journal;
 mod logging;
 mod maintenance;
+mod metric_sources;
 mod metrics;
+mod nomad_version;
 mod parts;
-mod peer;
+
+mod peers;
 mod pool_loop;
 mod publish;
 mod render;
@@ -121,6 +126,9 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
             print(server_table::page(&address, backend.as_deref()).await?.trim_end());
         }
         Command::Simulate(options) => print(&simulate::simulate(&options)?),
+        Command::Policy(Policy::Check { jobs, nomad, configs }) => {
+            return check_policies(&jobs, nomad, &configs).await;
+        }
         Command::Policy(Policy::Explain { target, address }) => {
             print(explain::page(&show::fetch(&address).await?, &target, Timestamp::now())?.trim_end());
         }
@@ -143,7 +151,35 @@ fn configured(paths: &[PathBuf]) -> Option<Config> {
 }
 
 async fn check(paths: &[PathBuf], jobs: &[PathBuf]) -> ExitCode {
-    let check::Found { mistakes, warnings } = check::check(paths, jobs).await;
+    say_found(check::check(paths, jobs).await)
+}
+
+/// With the Nomad that is given or configured, where there is one.
+async fn check_policies(
+    jobs: &[PathBuf],
+    nomad: Option<String>,
+    configs: &[PathBuf],
+) -> anyhow::Result<ExitCode> {
+    let block = match (nomad, configs) {
+        (Some(address), _) => Some(config::Nomad::at(address)),
+        (None, []) => None,
+        (None, configs) => match configured(configs) {
+            Some(config) => config.nomad,
+            None => return Ok(ExitCode::FAILURE),
+        },
+    };
+    let nomad = block.map(|block| clients::nomad(&block, &environment())).transpose()?;
+    let mut all = check::Found::default();
+    for job in jobs {
+        let found = job_check::check(job, nomad.as_ref()).await;
+        all.mistakes.extend(found.mistakes);
+        all.warnings.extend(found.warnings);
+    }
+    Ok(say_found(all))
+}
+
+fn say_found(found: check::Found) -> ExitCode {
+    let check::Found { mistakes, warnings } = found;
     report(&mistakes);
     for warning in &warnings {
         say(&mut std::io::stderr(), &warning.as_warning());
@@ -168,7 +204,7 @@ fn report(problems: &[config::Problem]) {
 async fn wish(wish: Wish, wished: Wished) -> anyhow::Result<ExitCode> {
     let Wished { control, target, lasting, reason } = wished;
     let for_ms = lasting.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    let on_behalf_of = peer::on_behalf_of(&environment());
+    let on_behalf_of = caller::on_behalf_of(&environment());
     ask(&control.control, &Request::Intend { target, wish, for_ms, reason, on_behalf_of }).await
 }
 

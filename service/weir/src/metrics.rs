@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     /// Without a value, and so not shown, where Nomad is not configured.
     nomad_up: IntGaugeVec,
     leader: IntGaugeVec,
+    peer_up: IntGaugeVec,
     haproxy_up: IntGaugeVec,
     reload_pending: IntGaugeVec,
     held_back: IntGaugeVec,
@@ -62,6 +63,7 @@ impl Metrics {
             consul_up: make.gauge("consul_up", "Whether Consul answers.")?,
             nomad_up: make.gauges("nomad_up", "Whether Nomad answers.", &[])?,
             leader: make.gauges("leader", "Whether this weir may change Nomad.", &[])?,
+            peer_up: make.gauges("peer_up", "Whether another load balancer's weir answers.", &["peer"])?,
             haproxy_up: make.gauges("haproxy_up", "Whether HAProxy answers.", &["haproxy"])?,
             reload_pending: make.gauges(
                 "reload_pending",
@@ -133,6 +135,10 @@ impl Metrics {
         self.pool_kept.reset();
         for haproxy in &status.haproxy {
             self.observe_haproxy(haproxy);
+        }
+        self.peer_up.reset();
+        for peer in &status.peers {
+            self.peer_up.with_label_values(&[peer.name.as_str()]).set(i64::from(peer.answers));
         }
         self.template_failed.reset();
         for template in &status.templates {
@@ -283,6 +289,7 @@ mod tests {
             consul,
             templates: Vec::new(),
             haproxy: Vec::new(),
+            peers: Vec::new(),
             scaling: None,
             intents: Vec::new(),
             intent_problems: Vec::new(),

@@ -24,8 +24,10 @@ use crate::config::{Config, Environment};
 use crate::intents::{self, Book, Known};
 use crate::journal::{Journal, Record};
 use crate::maintenance::{Loop, Maintenance};
+use crate::metric_sources::{Prometheus, Sources};
 use crate::metrics::Metrics;
 use crate::parts::{Failed, Parts};
+use crate::peers::{self, Balancers, Ground, Own};
 use crate::pool_loop::{self, Handle, Inbox};
 use crate::publish::replace;
 use crate::sampler::{self, Taken};
@@ -33,7 +35,9 @@ use crate::sources::{self, Watched};
 use crate::status::{LeaderStatus, NomadStatus, ScalingStatus};
 use crate::units::{Unit, haproxy, units};
 use crate::views::Views;
-use crate::{certificates, clients, control, http, interest, logging, scale_loop, state_lock, zero};
+use crate::{
+    certificates, clients, control, http, interest, logging, nomad_version, scale_loop, state_lock, zero,
+};
 
 /// How long the parts have to end.
 const GRACE: Duration = Duration::from_millis(4500);
@@ -151,15 +155,23 @@ async fn start(
     let (handles, samples) = shared.pools(hangups)?;
     let reads = handles.iter().map(|handle| handle.reads.clone()).collect();
     let always = BTreeSet::from([intents::query(&config.cluster)]);
+    let peers = config.peer.iter().map(|_| peers::query(&config.cluster));
+    let always = always.into_iter().chain(peers).collect();
     parts.spawn("the list of what is read", interest::unite(always, reads, wanted, parts.cancel.clone()));
     let maintenance = shared.maintenance(&handles, &known);
-    let scaling = shared.scaling(&handles, samples, &maintenance)?;
+    let own = Own(samples);
+    let others = match &config.peer {
+        None => None,
+        Some(peer) => Some(peers::start(peer, shared.ground(own.clone())).await?),
+    };
+    let scaling = shared.scaling(&handles, Balancers::new(own, others.clone()), &maintenance)?;
     let views = Views {
         started: Timestamp::now(),
         cluster: config.cluster.clone(),
         consul: health,
         pools: handles.iter().map(|handle| handle.report.clone()).collect(),
         scaling: scaling.as_ref().map(|(report, _)| report.clone()),
+        peers: others,
         intents: known,
         journal,
         metrics,
@@ -254,15 +266,29 @@ impl Shared<'_> {
         self.parts.spawn(name.trim_end(), certificates::run(watched, self.parts.cancel.clone()));
     }
 
+    /// What telling and asking other load balancers needs.
+    fn ground(&self, own: Own) -> Ground<'_> {
+        Ground {
+            cluster: &self.config.cluster,
+            consul: self.consul.clone(),
+            catalogue: self.catalogue.clone(),
+            own,
+            parts: self.parts,
+        }
+    }
+
     /// The scaler, where Nomad is configured.
     fn scaling(
         &self,
         handles: &[Handle],
-        samples: Samples,
+        balancers: Balancers,
         maintenance: &Maintenance,
     ) -> anyhow::Result<Option<(watch::Receiver<ScalingStatus>, watch::Receiver<Leadership>)>> {
         let Some(nomad) = &self.config.nomad else { return Ok(None) };
         let client = clients::nomad(nomad, &self.environment)?;
+        // It ends once it has an answer, and is no part that must go on.
+        let version = nomad_version::warn_of_old(client.clone());
+        tokio::spawn(self.parts.cancel.clone().run_until_cancelled_owned(version));
         let policies = policies::spawn(client.clone(), self.parts.cancel.clone());
         let (seek_sender, seek) = watch::channel(false);
         let (hung_sender, hung) = watch::channel(None);
@@ -273,6 +299,8 @@ impl Shared<'_> {
         let zeros = zero::follow(client.clone(), self.catalogue.clone(), zero::pools(handles));
         self.parts.spawn_cancelled("the watch of what Nomad wants none of", zeros);
         let (report, receiver) = watch::channel(starting());
+        let prometheus = self.config.prometheus.as_ref().map(Prometheus::new).transpose()?;
+        let sources = Sources { prometheus, nomad: client.clone() };
         let inputs = scale_loop::Inputs {
             client,
             policies,
@@ -281,7 +309,8 @@ impl Shared<'_> {
             catalogue: self.catalogue.clone(),
             intents: maintenance.intents.clone(),
             book: maintenance.book.clone(),
-            samples,
+            balancers,
+            sources,
             journal: self.journal.clone(),
             report,
         };

@@ -1,15 +1,15 @@
 //! Looks at HAProxy once a second: who runs, what its servers do, how much work there is.
 //!
-//! Out: what the pool loop wants to know, as an event, and the samples for the scaler. An HAProxy that does not answer
-//! is said to not run; what is missing is never taken for zero.
+//! Out: what the pool loop wants to know, as an event, and the samples for the scaler. For the loop an HAProxy that does not
+//! answer does not run; for the scaler only one at whose sockets nobody listens: what is missing is not zero.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use weir_haproxy::{Completeness, Haproxy, Reading, Version};
+use weir_haproxy::{Absence, Completeness, Haproxy, Reading, SocketError, Version};
 use weir_scaling::{BackendSample, Process, Sample, ServerSample};
 
 use crate::chain::chain;
@@ -22,9 +22,18 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// What the last turn over HAProxy's processes gave.
 #[derive(Debug, Clone)]
 pub(crate) struct Taken {
-    pub(crate) at: SystemTime,
+    pub(crate) at: Instant,
     /// The samples, or why there are none.
-    pub(crate) reading: Result<Arc<Reading>, String>,
+    pub(crate) reading: Result<Arc<Reading>, Absent>,
+}
+
+/// Why there are no samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// HAProxy does not run.
+    Stopped,
+    /// It cannot be asked, for this reason; it may well run.
+    Unknown(String),
 }
 
 /// Samples one HAProxy until cancelled.
@@ -38,19 +47,34 @@ pub(crate) async fn run(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut version = KnownVersion::default();
     let mut since = Since::default();
+    let mut was_read = false;
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let reading = weir_haproxy::sample(&haproxy).await.map_err(|error| chain(&error));
+        let reading = match weir_haproxy::sample(&haproxy).await {
+            Ok(reading) => Ok(Arc::new(reading)),
+            Err(error) => Err(why(&haproxy, &error, was_read).await),
+        };
+        was_read |= reading.is_ok();
         let seen = match &reading {
             Ok(reading) => seen(reading, version.of(&haproxy, reading).await, &mut since),
             Err(_) => Seen { state: Some(absent(&haproxy)), ..Seen::default() },
         };
-        taken.send_replace(Some(Taken { at: SystemTime::now(), reading: reading.map(Arc::new) }));
+        taken.send_replace(Some(Taken { at: Instant::now(), reading }));
         // The loop is gone only when the daemon ends.
         let _ = events.send(Event::Seen(seen)).await;
+    }
+}
+
+/// Why it could not be read. Where there is no socket at all it may be that others are configured than HAProxy has:
+/// that is told from a stopped HAProxy by its having been read before.
+async fn why(haproxy: &Haproxy, error: &SocketError, was_read: bool) -> Absent {
+    match weir_haproxy::absence(haproxy).await {
+        Absence::Stopped => Absent::Stopped,
+        Absence::NoSocket if was_read => Absent::Stopped,
+        Absence::NoSocket | Absence::CannotBeAsked => Absent::Unknown(chain(error)),
     }
 }
 

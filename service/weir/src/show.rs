@@ -53,6 +53,11 @@ pub(crate) fn page(status: &Status) -> String {
         let _ = writeln!(page, "template {} -> {}: {state}", template.source, template.destination);
     }
     status.haproxy.iter().for_each(|haproxy| haproxy_lines(&mut page, haproxy));
+    for peer in &status.peers {
+        let state = if peer.answers { "answers" } else { "does not answer" };
+        let error = peer.error.as_ref().map_or(String::new(), |error| format!(": {}", short_words(error)));
+        let _ = writeln!(page, "peer     {} {state}{error}", short(&peer.name));
+    }
     for intent in &status.intents {
         let _ =
             writeln!(page, "intent   {}/{}: {}", short(&intent.backend), short(&intent.server), intent.words);

@@ -23,6 +23,9 @@ pub(crate) struct Status {
     pub(crate) consul: ConsulStatus,
     pub(crate) templates: Vec<TemplateStatus>,
     pub(crate) haproxy: Vec<HaproxyStatus>,
+    /// The other load balancers of the cluster, where block `peer` is configured.
+    #[serde(default)]
+    pub(crate) peers: Vec<PeerStatus>,
     /// Absent where Nomad is not configured.
     pub(crate) scaling: Option<ScalingStatus>,
     /// What is wished of servers and in force, whether they are there or not.
@@ -46,6 +49,19 @@ pub(crate) struct IntentStatus {
     pub(crate) until: Option<Timestamp>,
     /// All of that in words.
     pub(crate) words: String,
+}
+
+/// Another load balancer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerStatus {
+    /// Its node, and where its weir is reached.
+    pub(crate) name: String,
+    /// Whether it answered when it was asked last.
+    pub(crate) answers: bool,
+    /// How old its last answer is; absent before the first.
+    pub(crate) age_ms: Option<u64>,
+    /// Why it does not answer.
+    pub(crate) error: Option<String>,
 }
 
 /// The connection to Consul.

@@ -9,6 +9,7 @@ use weir_consul::{Health, Reach};
 use crate::intents::Known;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
+use crate::peers::{self, Others};
 use crate::pool_loop::Report;
 use crate::status::{
     ConsulStatus, HaproxyState, HaproxyStatus, ScalingStatus, Status, TemplateState, TemplateStatus,
@@ -22,6 +23,7 @@ pub(crate) struct Views {
     pub(crate) consul: watch::Receiver<Arc<Health>>,
     pub(crate) pools: Vec<watch::Receiver<Report>>,
     pub(crate) scaling: Option<watch::Receiver<ScalingStatus>>,
+    pub(crate) peers: Others,
     pub(crate) intents: watch::Receiver<Arc<Known>>,
     pub(crate) journal: Journal,
     pub(crate) metrics: Arc<Metrics>,
@@ -44,6 +46,7 @@ impl Views {
             consul: consul(&self.consul.borrow()),
             templates,
             haproxy,
+            peers: peers::status(&self.peers),
             scaling: self.scaling.as_ref().map(|scaling| scaling.borrow().clone()),
             intents: self.intents.borrow().status(),
             intent_problems: self.intents.borrow().problems.clone(),

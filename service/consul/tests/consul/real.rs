@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use weir_consul::{Client, Leadership, LockOptions, Mode, Reach, lock};
+use weir_consul::{Client, Leadership, LockOptions, Mode, Presence, Reach, be_present, lock};
 use weir_pools::{Answer, Query, Status};
 
 use crate::rig::{options, ports, service, until, watched};
@@ -142,6 +142,52 @@ async fn a_consul_that_comes_back_empty_is_followed_soon_and_without_a_busy_loop
     consul.has_leader().await;
     consul.register("n", "w", "web", 2, None).await;
     seen.instances("after", "web", |all| ports(all) == [2]).await;
+}
+
+fn present(consul: &Consul, value: &str) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    let cancel = CancellationToken::new();
+    let client = Client::new(options(&consul.address())).unwrap();
+    let (folder, ttl) = ("weir/test/peers".to_owned(), std::time::Duration::from_secs(10));
+    let presence = Presence { folder, value: value.to_owned(), ttl };
+    (cancel.clone(), tokio::spawn(be_present(client, presence, cancel)))
+}
+
+#[tokio::test]
+async fn who_is_there_is_written_and_goes_with_it() {
+    let Some(consul) = Consul::start().await else { return };
+    let folder = Query::Prefix { path: "weir/test/peers/".into(), datacenter: None };
+    let mut seen = watched(options(&consul.address()), [folder.clone()]);
+    let values = |catalogue: &weir_pools::Catalogue| match catalogue.get(&folder) {
+        Some(Answer::Pairs(pairs)) => {
+            let mut values: Vec<String> = pairs.iter().map(|pair| pair.value.clone()).collect();
+            values.sort();
+            Some(values)
+        }
+        _ => None,
+    };
+    let are = |wanted: &[&str]| {
+        let wanted: Vec<String> = wanted.iter().map(|value| (*value).to_owned()).collect();
+        move |catalogue: &std::sync::Arc<weir_pools::Catalogue>| values(catalogue) == Some(wanted.clone())
+    };
+    until("nobody", &mut seen.catalogue, are(&[])).await;
+    let (cancel, ended) = present(&consul, "a");
+    let (_killed, killed) = present(&consul, "b");
+    until("both", &mut seen.catalogue, are(&["a", "b"])).await;
+    // A session that Consul loses comes back by itself.
+    let sessions = consul.get("session/list").await.unwrap();
+    for session in sessions.as_array().unwrap() {
+        consul.put(&format!("session/destroy/{}", session["ID"].as_str().unwrap()), "").await;
+    }
+    until("lost", &mut seen.catalogue, are(&[])).await;
+    until("both again", &mut seen.catalogue, are(&["a", "b"])).await;
+
+    cancel.cancel();
+    ended.await.unwrap();
+    until("a said goodbye", &mut seen.catalogue, are(&["b"])).await;
+    killed.abort();
+    // Consul waits up to twice the TTL of 10 s.
+    until("b was not heard of", &mut seen.catalogue, are(&[])).await;
+    assert_eq!(consul.get("session/list").await.unwrap().as_array().unwrap().len(), 0);
 }
 
 fn seeker(

@@ -30,7 +30,7 @@ fn backend(sessions: u64, queue: u64, servers: Vec<ServerSample>) -> BackendSamp
 }
 
 fn sample(pid: u32, leaving: bool, backends: Vec<BackendSample>) -> Sample {
-    Sample { at: UNIX_EPOCH, process: Process { pid, started: 5 }, leaving, backends }
+    Sample { at: UNIX_EPOCH, process: Process { node: 0, pid, started: 5 }, leaving, backends }
 }
 
 fn reading(samples: Vec<Sample>) -> Reading {
@@ -91,6 +91,19 @@ fn slots_add_up_over_processes_and_not_over_backends() {
     assert_eq!(slots(vec![sample(1, false, both()), sample(2, false, both())]), Some(20.0));
     let without = ServerSample { maxconn: None, ..server(2, 0, 0) };
     assert_eq!(slots(vec![sample(1, false, vec![backend(0, 0, vec![server(1, 0, 0), without])])]), None);
+}
+
+#[test]
+fn equal_processes_of_two_nodes_are_two() {
+    let on = |node| {
+        let own = BackendSample { requests: 7, ..backend(3, 1, vec![server(1, 2, 0)]) };
+        let process = Process { node, pid: 1, started: 5 };
+        Sample { process, ..sample(1, false, vec![own]) }
+    };
+    let measure = measure(&reading(vec![on(0), on(1)]), &group(&[1])).unwrap();
+    assert_eq!((measure.work, measure.queued, measure.serving), (6.0, 2.0, 1));
+    assert_eq!(measure.slots, Some(20.0), "each admits its own maxconn");
+    assert_eq!(measure.totals.values().sum::<u64>(), 14);
 }
 
 #[test]

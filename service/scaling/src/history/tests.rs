@@ -67,7 +67,7 @@ fn a_trend_must_be_no_chance_and_not_over() {
 fn service_times_are_by_littles_law() {
     let mut history = History::new(WINDOW);
     for second in 0..=20 {
-        let counter = Counter::of(crate::sample::Process { pid: 1, started: 1 }, "web", "");
+        let counter = Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "");
         let totals = BTreeMap::from([(counter, 50 * second)]);
         history.push(Ok(Measure { totals, ..measure(second, 5.0) }));
     }
@@ -81,7 +81,7 @@ fn errors_rise_where_there_are_twice_as_many() {
     let rises = |errors: &dyn Fn(u64) -> u64| {
         let mut history = History::new(WINDOW);
         for second in 0..=60 {
-            let counter = || Counter::of(crate::sample::Process { pid: 1, started: 1 }, "web", "");
+            let counter = || Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "");
             let totals = BTreeMap::from([(counter(), 100 * second)]);
             let errors = BTreeMap::from([(counter(), errors(second))]);
             history.push(Ok(Measure { totals, errors, ..measure(second, 5.0) }));
@@ -111,7 +111,7 @@ fn the_gain_of_an_increase_is_told_from_before_and_after() {
         for second in 0..=60 {
             let raised = second > 30;
             let done = if raised { 100 * 30 + completions * (second - 30) } else { 100 * second };
-            let counter = Counter::of(crate::sample::Process { pid: 1, started: 1 }, "web", "");
+            let counter = Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "");
             let totals = BTreeMap::from([(counter, done)]);
             let work = if raised { 60.0 } else { 20.0 };
             let serving = if raised { 4 } else { 2 };
@@ -161,7 +161,7 @@ fn only_what_a_window_needs_is_kept() {
 #[test]
 fn arrivals_are_counted_within_a_process_only() {
     let measured = |second, totals: &[(u32, u64)]| {
-        let counter = |pid| Counter::of(crate::sample::Process { pid, started: 1 }, "web", "s1");
+        let counter = |pid| Counter::of(crate::sample::Process { node: 0, pid, started: 1 }, "web", "s1");
         let totals = totals.iter().map(|&(pid, total)| (counter(pid), total)).collect();
         Ok(Measure { totals, ..measure(second, 1.0) })
     };

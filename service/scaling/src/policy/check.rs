@@ -29,7 +29,7 @@ pub struct Check {
 }
 
 /// The time that a check looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
     /// The value now.
@@ -117,7 +117,7 @@ impl Signal {
 }
 
 /// A query of the source `nomad`, such as `avg_cpu` (`policy/policy.go` of the Nomad Autoscaler).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NomadMetric {
     /// What is made of the values of all allocations.
     pub statistic: Statistic,
@@ -128,7 +128,7 @@ pub struct NomadMetric {
 }
 
 /// What is made of many values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Statistic {
     /// Their mean.
@@ -142,7 +142,7 @@ pub enum Statistic {
 }
 
 /// What an allocation uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resource {
     /// Processor time.

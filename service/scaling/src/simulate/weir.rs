@@ -158,7 +158,7 @@ fn reading(view: &View<'_>) -> Reading {
         errors: 0,
         servers: servers.collect(),
     };
-    let process = Process { pid: 1, started: BEGINNING };
+    let process = Process { node: 0, pid: 1, started: BEGINNING };
     let at = time(view.now);
     Reading {
         at,

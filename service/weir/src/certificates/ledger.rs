@@ -193,7 +193,7 @@ mod tests {
         fn new(ago: u64) -> Self {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
             let mut ledger = Ledger::default();
-            assert!(ledger.meet(Process { pid: 1, started: now - ago }));
+            assert!(ledger.meet(Process { node: 0, pid: 1, started: now - ago }));
             Self { dir: tempfile::tempdir().unwrap(), ledger, now: Instant::now() }
         }
 
@@ -226,7 +226,7 @@ mod tests {
     fn what_the_worker_read_when_it_started_is_not_due_and_what_changes_is() {
         let mut rig = Rig::new(0);
         rig.write("a.map", "old");
-        rig.ledger.meet(Process { pid: 1, started: u64::MAX });
+        rig.ledger.meet(Process { node: 0, pid: 1, started: u64::MAX });
         assert!(rig.due().is_empty(), "b.pem was never there");
         rig.write("a.map", "newer");
         rig.write("b.pem", "new");

@@ -1,13 +1,18 @@
 //! From checked blocks to a [`Config`]: defaults, and what only shows when options are seen together.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
 use super::parse::{Place, Section};
 use super::problem::Problem;
-use super::{Config, Consul, Control, Haproxy, Log, Nomad, Source, Template, Tls};
+use super::{
+    Config, Consul, Control, Haproxy, Log, Nomad, Peer, PeerTls, Prometheus, Source, Template, Tls, Token,
+};
 
 /// The longest path of a socket in bytes: `sun_path` has 104 on FreeBSD (108 on Linux), its terminating zero included.
 const LONGEST_SOCKET: usize = 103;
@@ -31,6 +36,8 @@ impl Builder<'_> {
             consul: self.consul(root, root.block("consul").unwrap_or(&none)),
             nomad: root.block("nomad").map(|nomad| self.nomad(nomad)),
             http: self.http(root),
+            peer: root.block("peer").and_then(|peer| self.peer(peer)),
+            prometheus: root.block("prometheus").and_then(|prometheus| self.prometheus(prometheus)),
             templates: root.blocks("template").map(|template| self.template(template)).collect(),
             haproxies: root.blocks("haproxy").map(|haproxy| self.haproxy(haproxy)).collect(),
         };
@@ -68,9 +75,7 @@ impl Builder<'_> {
             max_stale: root.duration("max_stale").unwrap_or(Duration::from_secs(2)),
             wait: root.duration("block_query_wait").unwrap_or(Duration::from_mins(1)),
             tls: consul.block("ssl").map(tls),
-            auth: consul.block("auth").map(|auth| {
-                (auth.text("username").unwrap_or_default(), auth.text("password").unwrap_or_default())
-            }),
+            auth: consul.block("auth").map(credentials),
         }
     }
 
@@ -86,6 +91,91 @@ impl Builder<'_> {
         }
     }
 
+    /// Nothing where it has no usable address, which is reported.
+    fn peer(&mut self, peer: &Section) -> Option<Peer> {
+        self.one_token(peer);
+        let text = peer.text("address")?;
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            let message =
+                format!("`address` is \"{text}\"; it must be an address and a port, such as 10.0.0.1:8718");
+            self.report(&peer.place("address"), message);
+            return None;
+        };
+        let token = Token::of(peer);
+        if token == Token::None && !address.ip().is_loopback() {
+            let message = format!(
+                "block `peer` listens on {address} without a secret: give all load balancers the same `token` or `token_file`"
+            );
+            self.report(&peer.place(""), message);
+        }
+        let advertise = self.advertise(peer, address);
+        let file = |ssl: &Section, name: &str| ssl.text(name).map(PathBuf::from);
+        let tls = peer.block("ssl").and_then(|ssl| {
+            Some(PeerTls { cert: file(ssl, "cert")?, key: file(ssl, "key")?, ca_cert: file(ssl, "ca_cert")? })
+        });
+        Some(Peer { address, advertise, token, tls })
+    }
+
+    fn advertise(&mut self, peer: &Section, address: SocketAddr) -> String {
+        let written = peer.text("advertise");
+        let port = |text: &str| text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+        if written.is_none() && address.ip().is_unspecified() {
+            let message = format!("`address` is {address}, which others cannot connect to: add `advertise`");
+            self.report(&peer.place("address"), message);
+        }
+        if let Some(text) = written.as_ref().filter(|text| port(text).is_none()) {
+            let message =
+                format!("`advertise` is \"{text}\"; it must be HOST:PORT, such as lb1.example.com:8718");
+            self.report(&peer.place("advertise"), message);
+        }
+        written.unwrap_or_else(|| address.to_string())
+    }
+
+    /// Nothing where it has no usable address, which is reported.
+    fn prometheus(&mut self, section: &Section) -> Option<Prometheus> {
+        self.one_token(section);
+        let text = section.text("address")?;
+        let address =
+            text.parse().ok().filter(|url: &reqwest::Url| ["http", "https"].contains(&url.scheme()));
+        if address.is_none() {
+            let message = format!("`address` is \"{text}\"; it must be a URL, such as http://127.0.0.1:9090");
+            self.report(&section.place("address"), message);
+        }
+        let auth = section.block("auth");
+        if auth.is_some() && Token::of(section) != Token::None {
+            let message = "both a token and a block `auth` are given; keep one".into();
+            self.report(&section.place("token"), message);
+        }
+        Some(Prometheus {
+            address: address?,
+            scrape_interval: section
+                .duration("scrape_interval")
+                .filter(|interval| !interval.is_zero())
+                .unwrap_or(Duration::from_secs(15)),
+            timeout: section.duration("timeout").unwrap_or(Duration::from_secs(5)),
+            token: Token::of(section),
+            headers: self.headers(section),
+            auth: auth.map(credentials),
+            tls: section.block("ssl").map(tls),
+        })
+    }
+
+    fn headers(&mut self, section: &Section) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for text in section.texts("headers").unwrap_or_default() {
+            let parsed = text.split_once(':').and_then(|(name, value)| {
+                Some((name.trim().parse::<HeaderName>().ok()?, value.trim().parse::<HeaderValue>().ok()?))
+            });
+            if let Some((name, value)) = parsed {
+                headers.append(name, value);
+            } else {
+                let message = format!("`headers` holds \"{text}\"; write \"Name: value\"");
+                self.report(&section.place("headers"), message);
+            }
+        }
+        headers
+    }
+
     fn one_token(&mut self, section: &Section) {
         if section.text("token").is_some() && section.text("token_file").is_some() {
             let message = "both `token` and `token_file` are given; keep one".into();
@@ -93,8 +183,8 @@ impl Builder<'_> {
         }
     }
 
-    fn http(&mut self, root: &Section) -> std::net::SocketAddr {
-        let fallback = std::net::SocketAddr::from(([127, 0, 0, 1], 8717));
+    fn http(&mut self, root: &Section) -> SocketAddr {
+        let fallback = SocketAddr::from(([127, 0, 0, 1], 8717));
         let Some(http) = root.block("http") else { return fallback };
         let Some(address) = http.text("address") else { return fallback };
         address.parse().unwrap_or_else(|_| {
@@ -249,6 +339,10 @@ fn control(root: &Section) -> Control {
         perms: root.number("control_perms").and_then(|perms| perms.try_into().ok()).unwrap_or(0o660),
         group: root.text("control_group"),
     }
+}
+
+fn credentials(auth: &Section) -> (String, String) {
+    (auth.text("username").unwrap_or_default(), auth.text("password").unwrap_or_default())
 }
 
 fn tls(section: &Section) -> Tls {

@@ -8,6 +8,7 @@ mod parse;
 mod problem;
 mod reference;
 mod schema;
+mod token;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +19,8 @@ use crate::sources::without_mark;
 pub(crate) use parse::Place;
 pub(crate) use problem::{Problem, did_you_mean};
 pub(crate) use reference::reference;
+use reqwest::header::HeaderMap;
+pub(crate) use token::Token;
 
 /// The environment of the process, as a value.
 pub(crate) type Environment = BTreeMap<String, String>;
@@ -34,6 +37,9 @@ pub(crate) struct Config {
     pub(crate) templates: Vec<Template>,
     pub(crate) haproxies: Vec<Haproxy>,
     pub(crate) http: SocketAddr,
+    /// Absent where this is the only load balancer.
+    pub(crate) peer: Option<Peer>,
+    pub(crate) prometheus: Option<Prometheus>,
 }
 
 /// The socket for commands that change something.
@@ -84,6 +90,45 @@ pub(crate) struct Nomad {
     pub(crate) token_file: Option<PathBuf>,
     pub(crate) namespace: String,
     pub(crate) region: Option<String>,
+    pub(crate) tls: Option<Tls>,
+}
+
+impl Nomad {
+    /// The one at this address; all else by its own variables.
+    pub(crate) fn at(address: String) -> Self {
+        let namespace = "*".to_owned();
+        Self { address: Some(address), namespace, token: None, token_file: None, region: None, tls: None }
+    }
+}
+
+/// What this weir tells the others of its cluster, and how it asks them.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// `HOST:PORT` by which the others reach it.
+    pub(crate) advertise: String,
+    pub(crate) token: Token,
+    pub(crate) tls: Option<PeerTls>,
+}
+
+/// A certificate, its key, and the authority of all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerTls {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) ca_cert: PathBuf,
+}
+
+/// The Prometheus server that checks ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Prometheus {
+    pub(crate) address: reqwest::Url,
+    pub(crate) scrape_interval: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) token: Token,
+    pub(crate) headers: HeaderMap,
+    /// User and password.
+    pub(crate) auth: Option<(String, String)>,
     pub(crate) tls: Option<Tls>,
 }
 
@@ -258,6 +303,56 @@ mod tests {
             matches!(&problems[..], [one] if one.contains("weir.hcl:8") && one.contains("0 to 100")),
             "{problems:?}"
         );
+    }
+
+    #[test]
+    fn a_peer_that_anybody_could_read_or_nobody_could_reach_is_reported() {
+        let peer = |options: &str| {
+            loaded(&format!(
+                "template {{\n  contents = \"x\"\n  destination = \"/a\"\n}}\npeer {{\n{options}\n}}\n"
+            ))
+        };
+        let (config, problems) = peer("address = \"127.0.0.1:8718\"");
+        assert_eq!((problems, config.peer.unwrap().advertise), (vec![], "127.0.0.1:8718".to_owned()));
+        let (config, problems) =
+            peer("address = \"0.0.0.0:8718\"\nadvertise = \"lb1:8718\"\ntoken_file = \"/t\"");
+        let peered = config.peer.unwrap();
+        assert_eq!(
+            (problems, peered.advertise, peered.token),
+            (vec![], "lb1:8718".into(), Token::File("/t".into()))
+        );
+        for (options, line, said) in [
+            ("address = \"10.0.0.1:8718\"", 5, "without a secret"),
+            ("token = \"t\"\naddress = \"0.0.0.0:8718\"", 7, "add `advertise`"),
+            ("token = \"t\"\naddress = \"here\"", 7, "such as 10.0.0.1:8718"),
+            ("address = \"127.0.0.1:1\"\nadvertise = \"lb1\"", 7, "it must be HOST:PORT"),
+            ("address = \"127.0.0.1:1\"\ntoken = \"a\"\ntoken_file = \"b\"", 8, "keep one"),
+        ] {
+            let (_, problems) = peer(options);
+            let fits = |problem: &String| {
+                problem.starts_with(&format!("weir.hcl:{line}: ")) && problem.contains(said)
+            };
+            assert!(problems.len() == 1 && fits(&problems[0]), "{options}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn prometheus_is_named_by_a_url_and_headers_have_values() {
+        let prometheus = |options: &str| {
+            loaded(&format!(
+                "template {{\n  contents = \"x\"\n  destination = \"/a\"\n}}\nprometheus {{\n{options}\n}}\n"
+            ))
+        };
+        let (config, problems) =
+            prometheus("address = \"http://p:9090/x\"\nheaders = \"X-Scope-OrgID: a\"\ntoken = \"t\"");
+        let prometheus_block = config.prometheus.unwrap();
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(prometheus_block.headers["x-scope-orgid"], "a");
+        assert_eq!(prometheus_block.scrape_interval, Duration::from_secs(15));
+        let (_, problems) = prometheus("address = \"p:9090\"");
+        assert!(problems.len() == 1 && problems[0].contains("it must be a URL"), "{problems:?}");
+        let (_, problems) = prometheus("address = \"http://p\"\nheaders = [\"nothing\"]");
+        assert!(problems.len() == 1 && problems[0].contains("\"Name: value\""), "{problems:?}");
     }
 
     #[test]

@@ -204,6 +204,64 @@ const HTTP: BlockSpec = BlockSpec {
     blocks: &[],
 };
 
+const PEER_SSL: BlockSpec = BlockSpec {
+    name: "ssl",
+    about: "TLS between the load balancers: each shows the certificate, and asks the others for theirs.",
+    label: false,
+    many: false,
+    options: &[
+        option(
+            "cert",
+            Kind::Text,
+            REQUIRED,
+            "PEM file of this node's certificate, for the host of `advertise`.",
+        ),
+        option("key", Kind::Text, REQUIRED, "PEM file of the certificate's key."),
+        option("ca_cert", Kind::Text, REQUIRED, "PEM file of the authority that signed all of them."),
+    ],
+    blocks: &[],
+};
+
+const PEER: BlockSpec = BlockSpec {
+    name: "peer",
+    about: "Where other load balancers of the cluster read what this one's HAProxy does. Without it this is the only one.",
+    label: false,
+    many: false,
+    options: &[
+        option("address", Kind::Text, REQUIRED, "Address and port to listen on, such as 10.0.0.1:8718."),
+        option("advertise", Kind::Text, "", "HOST:PORT where the others reach it; `address` by default."),
+        option(
+            "token",
+            Kind::Text,
+            "",
+            "Secret that all of them share; needed unless `address` is loopback.",
+        ),
+        option("token_file", Kind::Text, "", "File with the secret, read again for each request."),
+    ],
+    blocks: &[&PEER_SSL],
+};
+
+const PROMETHEUS: BlockSpec = BlockSpec {
+    name: "prometheus",
+    about: "The server for checks whose source is `prometheus`.",
+    label: false,
+    many: false,
+    options: &[
+        option("address", Kind::Text, REQUIRED, "Its URL, such as http://127.0.0.1:9090."),
+        option(
+            "scrape_interval",
+            Kind::Duration,
+            "15s",
+            "How often it reads what is asked for: a window is looked at in such steps.",
+        ),
+        option("timeout", Kind::Duration, "5s", "How long an answer may take."),
+        option("token", Kind::Text, "", "Sent as `Authorization: Bearer`."),
+        option("token_file", Kind::Text, "", "File with that token, read again for each request."),
+        option("headers", Kind::Texts, "", "Further headers, such as [\"X-Scope-OrgID: shop\"]."),
+    ],
+    blocks: &[&SSL, &AUTH],
+};
+
 /// The top level of a configuration file.
 pub(crate) const ROOT: BlockSpec = BlockSpec {
     name: "",
@@ -236,5 +294,5 @@ pub(crate) const ROOT: BlockSpec = BlockSpec {
         ),
         option("block_query_wait", Kind::Duration, "60s", "How long a blocking query waits."),
     ],
-    blocks: &[&CONSUL, &NOMAD, &TEMPLATE, &HAPROXY, &HTTP],
+    blocks: &[&CONSUL, &NOMAD, &TEMPLATE, &HAPROXY, &HTTP, &PEER, &PROMETHEUS],
 };

@@ -211,7 +211,7 @@ pub(crate) struct Seen {
 
 impl Seen {
     fn process(&self) -> Option<Process> {
-        Some(Process { pid: self.pid?, started: self.started? })
+        Some(Process { node: 0, pid: self.pid?, started: self.started? })
     }
 }
 

@@ -110,7 +110,7 @@ mod tests {
             errors: 0,
             servers: vec![server],
         };
-        let process = Process { pid: 1, started: 1 };
+        let process = Process { node: 0, pid: 1, started: 1 };
         Sample { at: SystemTime::UNIX_EPOCH, process, leaving, backends: vec![backend] }
     }
 

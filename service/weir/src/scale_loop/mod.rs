@@ -15,6 +15,7 @@ mod runner;
 mod scale;
 mod seen;
 mod servers;
+mod sources;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub(crate) use runner::{Inputs, run};
 pub(crate) use scale::Asked;
 
 use crate::journal::Record;
+use crate::metric_sources::{Answer, Ledger, Question};
 use job::KnownJob;
 use policy::Tracked;
 use servers::Servers;
@@ -56,6 +58,11 @@ pub(crate) enum Event {
         job: JobKey,
         look: Box<Result<Look, Error>>,
     },
+    /// A source was asked.
+    Answered {
+        question: Question,
+        answer: Answer,
+    },
     /// Nomad answered a scale.
     Scaled {
         asked: Box<Asked>,
@@ -76,6 +83,8 @@ pub(crate) enum Effect {
         job: JobKey,
         plan: Option<Plan>,
     },
+    /// Ask a source.
+    Ask(Question),
     /// Ask Nomad for another count.
     Scale(Box<Asked>),
     /// Show something on a job's page; nothing follows from the outcome.
@@ -100,8 +109,11 @@ pub(crate) struct ScaleLoop {
     reach: Reach,
     leadership: Leadership,
     leading: bool,
-    /// When the leader changed, as far as this weir knows; at first its own start.
+    /// When the leader changed, as far as this weir knows, or connections went from one load balancer to another; at
+    /// first its own start.
     role_changed: Option<SystemTime>,
+    /// What other sources than HAProxy answered.
+    ledger: Ledger,
     addresses: join::Addresses,
     /// HAProxy's servers as they were read last.
     servers: Option<Servers>,
@@ -122,6 +134,7 @@ impl Default for ScaleLoop {
             leadership: Leadership::Following { holder: None },
             leading: false,
             role_changed: None,
+            ledger: Ledger::default(),
             addresses: join::Addresses::new(),
             servers: None,
             intents: Arc::default(),
@@ -146,6 +159,7 @@ impl ScaleLoop {
             Event::Intents(intents) => self.intents = intents,
             Event::Sampled(reading) => self.sampled(now, time, &reading),
             Event::Looked { job, look } => self.looked(now, time, &job, *look),
+            Event::Answered { question, answer } => self.ledger.note(time, &question, answer),
             Event::Scaled { asked, result } => self.scaled(now, time, &asked, &result),
             Event::Noted { noting, result } => self.noted(now, &noting, result),
         }

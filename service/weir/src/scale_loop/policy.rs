@@ -192,6 +192,7 @@ impl ScaleLoop {
         for job in jobs {
             self.jobs.entry(job).or_default();
         }
+        self.forget_sources();
     }
 
     fn take_policy(&mut self, id: &str, raw: &RawPolicy) {

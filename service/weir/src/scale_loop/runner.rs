@@ -6,17 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir_consul::Leadership;
-use weir_haproxy::Completeness;
 use weir_nomad::policies::Policies;
 use weir_nomad::{Client, Error, Notice, ScaleOutcome};
 use weir_pools::Catalogue;
-use weir_scaling::Reading;
 
 use super::{Asked, Effect, Event, JobKey, Look, Noting, Plan, ScaleLoop, Striking};
 use crate::chain::chain;
 use crate::intents::{self, Book, Known};
 use crate::journal::Journal;
-use crate::sampler::Taken;
+use crate::metric_sources::Sources;
+use crate::peers::Balancers;
 use crate::status::ScalingStatus;
 
 /// Outcomes that may wait for the loop: two per job at most, and hundreds of jobs.
@@ -38,8 +37,9 @@ pub(crate) struct Inputs {
     pub(crate) intents: watch::Receiver<Arc<Known>>,
     /// Where intents are written.
     pub(crate) book: Book,
-    /// One for each HAProxy of this node.
-    pub(crate) samples: Vec<(String, watch::Receiver<Option<Taken>>)>,
+    /// All HAProxys of the cluster.
+    pub(crate) balancers: Balancers,
+    pub(crate) sources: Sources,
     pub(crate) journal: Journal,
     pub(crate) report: watch::Sender<ScalingStatus>,
 }
@@ -60,7 +60,11 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
             Ok(()) = inputs.leadership.changed() => Event::Leadership(inputs.leadership.borrow_and_update().clone()),
             Ok(()) = inputs.catalogue.changed() => Event::Catalogue(inputs.catalogue.borrow_and_update().clone()),
             Ok(()) = inputs.intents.changed() => Event::Intents(inputs.intents.borrow_and_update().in_force.clone()),
-            _ = ticks.tick() => Event::Sampled(gather(&inputs.samples)),
+            _ = ticks.tick() => {
+                let reading = inputs.balancers.read(SystemTime::now());
+                scale_loop.note_role_change(inputs.balancers.role_changed());
+                Event::Sampled(reading)
+            }
         };
         let now = Instant::now();
         for effect in scale_loop.handle(now, SystemTime::now(), event) {
@@ -81,6 +85,13 @@ fn carry_out(inputs: &Inputs, effect: Effect, outcomes: &mpsc::Sender<Event>) {
             let look = Box::new(look(&client, &job, plan).await);
             let _ = outcomes.send(Event::Looked { job, look }).await;
         })),
+        Effect::Ask(question) => {
+            let sources = inputs.sources.clone();
+            drop(tokio::spawn(async move {
+                let answer = sources.ask(&question).await;
+                let _ = outcomes.send(Event::Answered { question, answer }).await;
+            }));
+        }
         Effect::Scale(asked) => drop(tokio::spawn(async move {
             let result = scale(&client, &asked).await;
             let _ = outcomes.send(Event::Scaled { asked, result }).await;
@@ -155,24 +166,4 @@ async fn room(client: &Client, key: &JobKey, plan: Plan) -> Option<Plan> {
             None
         }
     }
-}
-
-/// The newest samples of all HAProxys as one reading; what is missing is named.
-fn gather(samples: &[(String, watch::Receiver<Option<Taken>>)]) -> Reading {
-    let mut reading = Reading { at: SystemTime::now(), samples: Vec::new(), missing: Vec::new() };
-    for (name, taken) in samples {
-        let name = if name.is_empty() { "HAProxy" } else { name };
-        match taken.borrow().as_ref() {
-            None => reading.missing.push(format!("{name} was not read yet")),
-            Some(Taken { reading: Err(error), .. }) => reading.missing.push(format!("{name}: {error}")),
-            Some(Taken { at, reading: Ok(taken) }) => {
-                reading.at = reading.at.min(*at);
-                reading.samples.extend(taken.samples.iter().cloned());
-                if let Completeness::Missed { reason, .. } = &taken.completeness {
-                    reading.missing.push(format!("{name}: {reason}"));
-                }
-            }
-        }
-    }
-    reading
 }

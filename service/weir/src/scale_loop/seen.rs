@@ -2,10 +2,11 @@
 //!
 //! What is not known stays at its default, which makes no decision bolder.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use weir_nomad::GroupScale;
-use weir_scaling::{FRESH, Instance, Scale, Seen, Timing, metrics};
+use weir_scaling::{FRESH, Instance, Metric, Policy, Scale, Seen, Timing, metrics};
 
 use super::ScaleLoop;
 use super::instances::instances;
@@ -31,7 +32,7 @@ impl ScaleLoop {
             running: group.map_or(0, |group| group.running),
             job_stopped: look.job.stop,
             demand: tracked.history.demand(time),
-            metrics: metrics(policy, &tracked.history, time),
+            metrics: self.metrics(time, tracked, policy),
             memory: tracked.memory.clone(),
             last_scale: group.and_then(|group| weir_nomad::last_scale(&group.events)),
             gain: raised.and_then(|raised| tracked.history.gain(raised, timing.start, time)),
@@ -43,6 +44,13 @@ impl ScaleLoop {
             role_changed: self.role_changed,
             ..Seen::default()
         })
+    }
+
+    /// What every source says for the checks that look at it.
+    fn metrics(&self, time: SystemTime, tracked: &Tracked, policy: &Policy) -> BTreeMap<String, Metric> {
+        let mut all = metrics(policy, &tracked.history, time);
+        all.extend(self.answered(time, policy));
+        all
     }
 
     /// The group's instances, as they are now.

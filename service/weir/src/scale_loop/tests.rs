@@ -24,6 +24,7 @@ struct World {
     count: u64,
     sessions: u64,
     records: Vec<Record>,
+    asked: Vec<Question>,
     notices: Vec<Notice>,
     plans: Vec<Plan>,
     deployment: Option<weir_nomad::Deployment>,
@@ -43,6 +44,7 @@ impl World {
             count: 2,
             sessions: 1,
             records: Vec::new(),
+            asked: Vec::new(),
             notices: Vec::new(),
             plans: Vec::new(),
             deployment: None,
@@ -104,6 +106,7 @@ impl World {
                         events.push(Event::Looked { job, look: Box::new(Ok(self.look())) });
                     }
                     Effect::Scale(scale) => asked.push(scale.request),
+                    Effect::Ask(question) => self.asked.push(question),
                     Effect::Record(record) => self.records.push(record),
                     Effect::Notify(notice) => self.notices.push(notice),
                     Effect::Note(_) | Effect::Strike(_) => {}
@@ -181,7 +184,7 @@ impl World {
             errors: 0,
             servers: vec![server(1001), server(1002)],
         };
-        let process = Process { pid: 1, started: 1 };
+        let process = Process { node: 0, pid: 1, started: 1 };
         Sample { at: self.time, process, leaving: false, backends: vec![backend] }
     }
 }
@@ -338,6 +341,43 @@ fn a_nomad_that_hangs_is_away_until_the_probe_is_answered() {
     world.event(Event::Hung(None));
     assert_eq!(state(&world).state, "ok");
     assert_eq!(world.seconds(1).len(), 1);
+}
+
+#[test]
+fn another_source_is_asked_and_its_answer_decides() {
+    let mut world = World::leading();
+    let strategy = json!([{"target-value": [{"target": 10}]}]);
+    let check =
+        json!({"source": "prometheus", "query": "load", "query_window": "instant", "strategy": strategy});
+    world.policy(Reach::Ok, json!({"cooldown": "10s", "check": [{"load": [check]}]}));
+    let vote = |world: &World| world.scale_loop.policies["p"].last.as_ref().unwrap().votes[0].clone();
+    assert!(world.seconds(2).is_empty());
+    assert_eq!(world.asked.len(), 1, "asked once until it answers");
+    assert_eq!((vote(&world).wants, world.asked.len()), (None, 1), "{:?}", vote(&world));
+    let question = world.asked[0].clone();
+    world.event(Event::Answered { question, answer: Ok(vec![20.0]) });
+    let asked = world.seconds(1);
+    assert_eq!(
+        (asked.len(), asked[0].count),
+        (1, 4),
+        "2 instances with twice their target: {:?}",
+        vote(&world)
+    );
+    assert_eq!(world.asked.len(), 2, "asked again");
+    // Nobody answers any more: what was said is too old after two intervals and five seconds.
+    world.seconds(10);
+    assert!(vote(&world).wants.is_none() && vote(&world).reason.contains("s old"), "{:?}", vote(&world));
+}
+
+#[test]
+fn connections_that_went_elsewhere_are_told_to_the_decision() {
+    let mut world = World::leading();
+    let began = world.scale_loop.role_changed;
+    assert!(began.is_some());
+    let later = world.time + Duration::from_secs(9);
+    world.scale_loop.note_role_change(Some(later));
+    world.scale_loop.note_role_change(began);
+    assert_eq!(world.scale_loop.role_changed, Some(later), "the latest counts");
 }
 
 /// A policy with a key that there is not.

@@ -28,6 +28,7 @@ impl ScaleLoop {
         for id in self.policies.keys().cloned().collect::<Vec<_>>() {
             let known = self.policies.get(&id).and_then(|tracked| self.job_of(&tracked.raw));
             if known.is_some_and(|job| job.looked.is_some()) && self.is_due(now, &id) {
+                self.ask_sources(time, &id);
                 self.consider(now, time, &id);
             }
         }

@@ -10,7 +10,7 @@ use hcl_edit::structure::{Block, Body};
 use serde_json::{Value, json};
 use weir_scaling::{Policy, RawPolicy};
 
-use crate::check;
+use crate::job_check;
 
 /// The policy of one group.
 pub(super) fn read(path: &Path, group: Option<&str>) -> anyhow::Result<Policy> {
@@ -74,7 +74,7 @@ impl Scaling<'_> {
         let max = number(&self.block.body, "max").context("block `scaling` needs `max`, a number")?;
         let min = number(&self.block.body, "min").or(self.count).unwrap_or(1);
         let policy = self.block.body.get_blocks("policy").next();
-        let policy = policy.map_or(Some(Value::Null), |policy| check::blocks(&policy.body));
+        let policy = policy.map_or(Some(Value::Null), |policy| job_check::blocks(&policy.body));
         let policy = policy.context("the policy computes values: write numbers and text instead")?;
         Ok(raw(&self.group, min, max, policy))
     }

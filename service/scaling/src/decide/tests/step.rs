@@ -132,7 +132,7 @@ impl World {
 
     fn measure(&self, at: f64) -> Measure {
         let busy: usize = self.servers.iter().map(|server| server.ends.len()).sum();
-        let counter = Counter::of(Process { pid: 1, started: 1 }, "web", "");
+        let counter = Counter::of(Process { node: 0, pid: 1, started: 1 }, "web", "");
         Measure {
             at: moment(at),
             work: (busy + self.queue.len()) as f64,

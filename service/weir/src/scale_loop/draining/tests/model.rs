@@ -246,7 +246,7 @@ impl Model {
         let sessions = served.max(self.load);
         let queue = sessions - served;
         let backend = BackendSample { name: "web".into(), sessions, queue, requests: 0, errors: 0, servers };
-        let process = Process { pid: 1, started: 1 };
+        let process = Process { node: 0, pid: 1, started: 1 };
         let sample = Sample { at: self.time, process, leaving: false, backends: vec![backend] };
         Reading { at: self.time, samples: vec![sample], missing: Vec::new() }
     }
@@ -345,7 +345,7 @@ impl Model {
                 self.records.push(record);
                 Vec::new()
             }
-            Effect::Notify(_) => Vec::new(),
+            Effect::Notify(_) | Effect::Ask(_) => Vec::new(),
         }
     }
 

@@ -1,0 +1,99 @@
+//! A key that says who is there, and goes when its process does.
+//!
+//! In: a folder, what to write, for how long it may outlive us. Out: a key `FOLDER/SESSION` in Consul, held by a session that
+//! deletes it when it ends. A process that is killed or cut off from Consul is gone from there after the TTL, twice the TTL
+//! at most. Nothing fails for good: what Consul refuses is tried again, and reported.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{Client, Keys, Session};
+use crate::gate::{backoff, jittered};
+use crate::{Error, Reach};
+
+/// The longest wait after Consul refused something for itself.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Taking the key away takes no longer; what stays ends with its session's TTL.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Who is there, and where that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// The folder, such as `weir/CLUSTER/peers`.
+    pub folder: String,
+    /// What others shall know.
+    pub value: String,
+    /// How long the key outlives us at least; Consul may take twice as long. It takes 10 s at least.
+    pub ttl: Duration,
+}
+
+/// Keeps the key in Consul until `cancel`, then takes it away.
+pub async fn be_present(client: Client, presence: Presence, cancel: CancellationToken) {
+    let mut failures = 0;
+    while !cancel.is_cancelled() {
+        let (mut session, mut registered) = (None, false);
+        let stayed = stay(&client, &presence, &mut session, &mut registered);
+        let ended = cancel.run_until_cancelled(stayed).await;
+        if let Some(session) = session {
+            leave(&client, &session).await;
+        }
+        if let Some(Err(error)) = ended {
+            report(&client, &presence, &error);
+        }
+        failures = if registered { 1 } else { failures + 1 };
+        let delay = jittered(backoff(failures, LONGEST), fastrand::f64());
+        cancel.run_until_cancelled(sleep(delay)).await;
+    }
+}
+
+/// Registers and stays so as long as the session lives.
+async fn stay(
+    client: &Client,
+    presence: &Presence,
+    session: &mut Option<String>,
+    registered: &mut bool,
+) -> Result<(), Error> {
+    client.gate().pass(client).await;
+    let name = format!("weir: {}", presence.folder);
+    let (ttl, lock_delay) = (presence.ttl, Duration::ZERO);
+    let id = client.session_create(&Session { name, ttl, lock_delay, keys: Keys::Delete }).await?;
+    *session = Some(id.clone());
+    let key = format!("{}/{id}", presence.folder);
+    // Nobody else knows the session, so the key is ours.
+    *registered = client.kv_acquire(&key, &id, presence.value.as_str()).await?;
+    if !*registered {
+        return Ok(());
+    }
+    loop {
+        sleep(presence.ttl / 3).await;
+        client.gate().pass(client).await;
+        match client.session_renew(&id).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // The session has time for two more tries.
+            Err(error) => report(client, presence, &error),
+        }
+    }
+}
+
+/// Ends the session, and the key with it.
+async fn leave(client: &Client, session: &str) {
+    match tokio::time::timeout(FAREWELL, client.session_destroy(session)).await {
+        // Rejected: there is no such session any more.
+        Ok(Ok(()) | Err(Error::Rejected { .. })) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(error = error.chain(), "not deregistered: it ends with its session's TTL");
+        }
+        Err(_) => tracing::warn!("not deregistered within {FAREWELL:?}: it ends with its session's TTL"),
+    }
+}
+
+fn report(client: &Client, presence: &Presence, error: &Error) {
+    // A 5xx to a write may well concern this key alone.
+    let shared = error.reach() != Some(Reach::Failing) && client.gate().failed(error);
+    if !shared {
+        tracing::warn!(folder = presence.folder, error = error.chain(), "Consul refused to register us");
+    }
+}

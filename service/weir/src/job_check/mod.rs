@@ -1,0 +1,161 @@
+//! Whether the scaling blocks of a Nomad job file are right.
+//!
+//! In: the file, and a Nomad that can parse it where one is given: it knows what variables and functions come to. Without
+//! one, blocks that hold such things are passed over. Out: mistakes, and warnings of what works and will hurt, with file and line.
+
+mod hcl;
+mod place;
+
+use std::path::Path;
+use std::time::Duration;
+
+use hcl_edit::Span as _;
+use hcl_edit::structure::{Block, Body};
+use serde_json::{Map, Value};
+use weir_nomad::Client;
+use weir_scaling::{Policy, RawPolicy, format_duration, parse, parse_duration};
+
+use crate::chain::chain;
+use crate::check::Found;
+use crate::config::Problem;
+pub(crate) use hcl::blocks;
+use place::{Span, line, named};
+
+/// Checks one file.
+pub(crate) async fn check(path: &Path, nomad: Option<&Client>) -> Found {
+    let mistake =
+        |line, message| Found { mistakes: vec![Problem::new(path, line, message)], ..Found::default() };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return mistake(0, format!("cannot be read: {error}")),
+    };
+    let body = match hcl_edit::parser::parse_body(&text) {
+        Ok(body) => body,
+        Err(error) => {
+            let message = format!("this is not HCL: {}", error.message().trim());
+            return mistake(error.location().line(), message);
+        }
+    };
+    let parsed = match nomad {
+        None => None,
+        Some(client) => match client.parse(&text).await {
+            Ok(job) => Some(job),
+            Err(error) => return mistake(0, chain(&error)),
+        },
+    };
+    let mut file = JobFile { path, text: &text, parsed, found: Found::default() };
+    file.scalings(&body);
+    file.found
+}
+
+/// A job file, as far as its scaling blocks go.
+struct JobFile<'a> {
+    path: &'a Path,
+    text: &'a str,
+    /// The job as Nomad understands it.
+    parsed: Option<Map<String, Value>>,
+    found: Found,
+}
+
+impl JobFile<'_> {
+    fn scalings(&mut self, body: &Body) {
+        for job in body.get_blocks("job") {
+            for group in job.body.get_blocks("group") {
+                for scaling in group.body.get_blocks("scaling") {
+                    self.scaling(job, group, scaling);
+                }
+            }
+        }
+    }
+
+    fn scaling(&mut self, job: &Block, group: &Block, scaling: &Block) {
+        let whole = scaling.ident.span().unwrap_or_default();
+        if scaling.body.get_attribute("max").is_none() {
+            self.mistake(&whole, "block `scaling` needs `max`; Nomad refuses the job without");
+        }
+        let block = scaling.body.get_blocks("policy").next();
+        let Some(raw) = self.raw(job, group, scaling, block) else { return };
+        // From its first word to its end.
+        let inside = block.and_then(|policy| Some(policy.ident.span()?.start..policy.span()?.end));
+        match parse(&raw) {
+            Ok(policy) => self.drains(&policy, group, inside.as_ref().unwrap_or(&whole)),
+            Err(problems) => {
+                for problem in problems {
+                    let at = inside.as_ref().map(|inside| named(self.text, inside, &problem.message));
+                    self.mistake(&at.unwrap_or_else(|| whole.clone()), &problem.to_string());
+                }
+            }
+        }
+    }
+
+    /// The policy as Nomad will hand it out; nothing where only Nomad could tell.
+    fn raw(&self, job: &Block, group: &Block, scaling: &Block, policy: Option<&Block>) -> Option<RawPolicy> {
+        let number = |block: &Block, name: &str| block.body.get_attribute(name)?.value.as_number()?.as_u64();
+        let known = self.group(&label(group)).map(|group| &group["Scaling"]);
+        let policy = match (known, policy) {
+            (Some(scaling), _) => scaling["Policy"].clone(),
+            (None, Some(policy)) => blocks(&policy.body)?,
+            (None, None) => Value::Null,
+        };
+        let bound = |name: &str, written: &str| {
+            known.and_then(|scaling| scaling[name].as_u64()).or_else(|| number(scaling, written))
+        };
+        Some(RawPolicy {
+            id: String::new(),
+            namespace: String::new(),
+            job: label(job),
+            group: label(group),
+            min: bound("Min", "min").or_else(|| number(group, "count")).unwrap_or(1),
+            max: bound("Max", "max").unwrap_or(u64::MAX),
+            enabled: true,
+            modify_index: 0,
+            policy,
+        })
+    }
+
+    /// A group as Nomad understands it.
+    fn group(&self, name: &str) -> Option<&Value> {
+        self.parsed.as_ref()?.get("TaskGroups")?.as_array()?.iter().find(|group| group["Name"] == name)
+    }
+
+    /// A decrease waits for sessions as long as `drain` says, a deploy as long as `shutdown_delay` does.
+    fn drains(&mut self, policy: &Policy, group: &Block, inside: &Span) {
+        let Some(delay) = self.shutdown_delay(group) else { return };
+        let drain = policy.drain.deadline;
+        if policy.checks.is_empty() || drain <= delay {
+            return;
+        }
+        let (drain, delay) = (format_duration(drain), format_duration(delay));
+        let message = format!(
+            "scaling waits {drain} for sessions (`drain`) and a deploy only {delay} (`shutdown_delay` of the group), so a \
+             deploy cuts what scaling would not: make `shutdown_delay` as long"
+        );
+        let at = named(self.text, inside, "\"drain\"");
+        self.found.warnings.push(Problem::new(self.path, line(self.text, &at), message));
+    }
+
+    /// The longest of the group and its tasks; nothing where only Nomad could tell.
+    fn shutdown_delay(&self, group: &Block) -> Option<Duration> {
+        if let Some(known) = self.group(&label(group)) {
+            let tasks = known["Tasks"].as_array().into_iter().flatten();
+            let delays = tasks.map(|task| &task["ShutdownDelay"]).chain([&known["ShutdownDelay"]]);
+            return Some(Duration::from_nanos(delays.filter_map(Value::as_u64).max().unwrap_or(0)));
+        }
+        let tasks = group.body.get_blocks("task");
+        let written = tasks.chain([group]).filter_map(|block| block.body.get_attribute("shutdown_delay"));
+        let delays: Option<Vec<Duration>> =
+            written.map(|attribute| parse_duration(attribute.value.as_str()?)).collect();
+        Some(delays?.into_iter().max().unwrap_or_default())
+    }
+
+    fn mistake(&mut self, at: &Span, message: &str) {
+        self.found.mistakes.push(Problem::new(self.path, line(self.text, at), message));
+    }
+}
+
+fn label(block: &Block) -> String {
+    block.labels.first().map_or(String::new(), |label| label.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use axum::Router;
+use axum::response::Json;
+use axum::routing::post;
+use serde_json::json;
+
+use super::*;
+
+fn text(policy: &str, group: &str) -> String {
+    format!(
+        "job \"web\" {{\n  group \"app\" {{\n    {group}\n    scaling {{\n      min = 2\n      max = 20\n      policy {{\n{policy}\n      }}\n    }}\n  }}\n}}\n"
+    )
+}
+
+/// The mistakes and the warnings in a file.
+async fn found(text: &str, nomad: Option<&Client>) -> (Vec<String>, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("web.nomad.hcl");
+    std::fs::write(&path, text).unwrap();
+    let prefix = format!("{}/", dir.path().display());
+    let found = check(&path, nomad).await;
+    let words = |problems: Vec<Problem>| {
+        problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect::<Vec<_>>()
+    };
+    (words(found.mistakes), words(found.warnings))
+}
+
+const GOOD: &str = "check \"load\" {\n source = \"haproxy\"\n strategy \"concurrency\" {}\n}";
+const DELAY: &str = "shutdown_delay = \"30s\"";
+
+#[tokio::test]
+async fn the_policy_of_the_design_is_fine() {
+    assert_eq!(found(&text(GOOD, DELAY), None).await, (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn mistakes_are_found_where_they_stand() {
+    let (mistakes, _) =
+        found(&text("check \"load\" {\n sorce = \"haproxy\"\n strategy \"concurrency\" {}\n}", DELAY), None)
+            .await;
+    assert_eq!(
+        mistakes,
+        ["web.nomad.hcl:9: check \"load\": unknown key \"sorce\"; did you mean \"source\"?"]
+    );
+    let (mistakes, _) = found(&text(&format!("cooldwon = \"1m\"\n{GOOD}\n{GOOD}"), DELAY), None).await;
+    assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+    assert!(
+        mistakes.iter().any(|one| one.starts_with("web.nomad.hcl:8: unknown key \"cooldwon\"")),
+        "{mistakes:?}"
+    );
+    assert!(mistakes.iter().any(|one| one.contains("two checks are labelled \"load\"")), "{mistakes:?}");
+    let (mistakes, _) = found("job \"web\" {\n", None).await;
+    assert!(mistakes.len() == 1 && mistakes[0].contains("this is not HCL"), "{mistakes:?}");
+}
+
+#[tokio::test]
+async fn a_deploy_that_cuts_what_scaling_would_not_is_warned_of() {
+    let (mistakes, warnings) = found(&text(&format!("drain = \"1m\"\n{GOOD}"), DELAY), None).await;
+    assert_eq!(mistakes, Vec::<String>::new());
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("web.nomad.hcl:8: scaling waits 1m for sessions"), "{warnings:?}");
+    let (_, warnings) = found(&text(GOOD, ""), None).await;
+    assert!(warnings.len() == 1 && warnings[0].contains("a deploy only 0s"), "{warnings:?}");
+    let task = "task \"web\" {\n shutdown_delay = \"30s\"\n }";
+    assert_eq!(found(&text(GOOD, task), None).await.1, Vec::<String>::new());
+    assert_eq!(found(&text(GOOD, "shutdown_delay = var.delay"), None).await.1, Vec::<String>::new());
+}
+
+/// A Nomad that understands every file as this, or refuses it.
+async fn nomad(job: Value, status: u16) -> Client {
+    let parse = move || async move { (axum::http::StatusCode::from_u16(status).unwrap(), Json(job)) };
+    let app = Router::new().route("/v1/jobs/parse", post(parse));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::new(weir_nomad::Options { address, ..weir_nomad::Options::default() }).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_computed_is_asked_of_nomad() {
+    let computed = text(&format!("cooldown = var.cooldown\n{GOOD}"), "shutdown_delay = var.delay");
+    assert_eq!(found(&computed, None).await, (vec![], vec![]), "only Nomad can tell");
+    let check = json!([{"load": [{"strategy": [{"concurrency": [{}]}]}]}]);
+    let scaling = json!({"Min": 2, "Max": 20, "Policy": {"cooldown": "5 minutes", "check": check}});
+    let group = json!({"Name": "app", "ShutdownDelay": 1_000_000_000, "Scaling": scaling});
+    let (mistakes, _) = found(&computed, Some(&nomad(json!({"TaskGroups": [group]}), 200).await)).await;
+    assert!(mistakes.len() == 1 && mistakes[0].starts_with("web.nomad.hcl:8: cooldown"), "{mistakes:?}");
+    let refusing = nomad(json!("Failed to parse job: web.hcl:3,5-9: Unsupported argument"), 400).await;
+    let (mistakes, _) = found(&computed, Some(&refusing)).await;
+    assert!(mistakes.len() == 1 && mistakes[0].contains("Unsupported argument"), "{mistakes:?}");
+}

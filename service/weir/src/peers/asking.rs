@@ -1,0 +1,177 @@
+//! Asks every other weir of the cluster once a second what its HAProxys do.
+//!
+//! In: who there is, by Consul. Out: [`Peers`] on a watch channel: what each said last and when, or why it does not. One
+//! that does not answer stays until its registration is gone too: until then its part of the load is unknown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use weir_pools::Catalogue;
+
+use super::answer::Answer;
+use super::roll::{Entry, Roll, roll};
+use crate::chain::chain;
+use crate::config::Token;
+
+/// How often each is asked, as often as it looks at its HAProxys.
+const PERIOD: Duration = Duration::from_secs(1);
+/// What an answer may take: one round is over before the next begins.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// The others, or why it is not known who they are.
+pub(crate) type Peers = Result<Vec<Peer>, String>;
+
+/// Another weir.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) entry: Entry,
+    /// What it said last, and when it was asked: its ages count from there at the latest.
+    pub(crate) said: Option<(Instant, Arc<Answer>)>,
+    /// Why it did not answer last time.
+    pub(crate) error: Option<String>,
+}
+
+/// What asking needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    pub(crate) client: reqwest::Client,
+    pub(crate) scheme: &'static str,
+    pub(crate) token: Token,
+    pub(crate) cluster: String,
+    pub(crate) own: Entry,
+}
+
+/// Who there is while nobody was asked.
+pub(crate) fn nobody_yet() -> Peers {
+    Err("it is not known yet which other load balancers there are".to_owned())
+}
+
+/// Asks until cancelled.
+pub(crate) async fn run(
+    asker: Asker,
+    catalogue: watch::Receiver<Arc<Catalogue>>,
+    peers: watch::Sender<Peers>,
+    cancel: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known = BTreeMap::new();
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let roll = roll(&catalogue.borrow(), &asker.cluster, &asker.own);
+        if let Some(roll) = roll {
+            meet(&mut known, &roll);
+            asker.ask_all(&mut known).await;
+            leave(&mut known, &roll);
+            let now = known.values().cloned().chain(double(roll.double)).collect();
+            // What was said before is over.
+            drop(peers.send_replace(Ok(now)));
+        }
+    }
+}
+
+/// Takes in who registered, and who did so anew.
+fn meet(known: &mut BTreeMap<String, Peer>, roll: &Roll) {
+    for (address, entry) in &roll.others {
+        let new = || Peer { entry: entry.clone(), said: None, error: None };
+        known.entry(address.clone()).or_insert_with(new).entry = entry.clone();
+    }
+}
+
+/// Forgets those that are registered no more. One that still answers was only cut off from Consul, and stays.
+fn leave(known: &mut BTreeMap<String, Peer>, roll: &Roll) {
+    known.retain(|address, peer| roll.others.contains_key(address) || peer.error.is_none());
+}
+
+/// Another weir at our own address hides somebody's load.
+fn double(entry: Option<Entry>) -> Option<Peer> {
+    let entry = entry?;
+    let error = format!(
+        "another weir says that it is at our own address {}; give each its own `advertise` (if it was this one before a \
+         restart, it goes by itself within half a minute)",
+        entry.address
+    );
+    Some(Peer { entry, said: None, error: Some(error) })
+}
+
+impl Asker {
+    async fn ask_all(&self, known: &mut BTreeMap<String, Peer>) {
+        join_all(known.values_mut().map(|peer| self.ask(peer))).await;
+    }
+
+    async fn ask(&self, peer: &mut Peer) {
+        let asked = Instant::now();
+        let answer = tokio::time::timeout(PATIENCE, self.fetch(&peer.entry.address)).await;
+        match answer.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))) {
+            Ok(answer) => {
+                peer.said = Some((asked, Arc::new(answer)));
+                peer.error = None;
+            }
+            Err(error) => peer.error = Some(error),
+        }
+    }
+
+    async fn fetch(&self, address: &str) -> Result<Answer, String> {
+        let mut request = self.client.get(format!("{}://{address}/v1/samples", self.scheme));
+        if let Some(secret) = self.token.secret().await? {
+            request = request.bearer_auth(secret);
+        }
+        let response = request.send().await.map_err(|error| chain(&error.without_url()))?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED => {
+                return Err("it refuses our token: give all load balancers the same one".to_owned());
+            }
+            status => return Err(format!("it answers {status}: is that a weir's `peer` address?")),
+        }
+        let answer: Answer = response.json().await.map_err(|error| chain(&error.without_url()))?;
+        let ours = answer.cluster == self.cluster;
+        ours.then_some(answer).ok_or_else(|| "it belongs to another cluster: see `cluster`".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(run: &str) -> Entry {
+        Entry { node: "lb2".into(), address: "b:1".into(), run: run.into() }
+    }
+
+    fn registered(run: &str) -> Roll {
+        Roll { others: BTreeMap::from([("b:1".to_owned(), entry(run))]), double: None }
+    }
+
+    #[test]
+    fn one_is_forgotten_when_it_is_neither_registered_nor_answers() {
+        let mut known = BTreeMap::new();
+        meet(&mut known, &registered("x"));
+        known.get_mut("b:1").unwrap().error = Some("refused".into());
+        leave(&mut known, &registered("x"));
+        meet(&mut known, &registered("y"));
+        assert_eq!(known["b:1"].entry.run, "y", "it came back");
+        assert!(known["b:1"].error.is_some(), "nobody asked it since");
+        known.get_mut("b:1").unwrap().error = None;
+        leave(&mut known, &Roll::default());
+        assert_eq!(known.len(), 1, "it answers although Consul lost it");
+        known.get_mut("b:1").unwrap().error = Some("refused".into());
+        leave(&mut known, &Roll::default());
+        assert!(known.is_empty());
+    }
+
+    #[test]
+    fn a_double_is_said_to_be_one() {
+        assert!(double(None).is_none());
+        let peer = double(Some(entry("x"))).unwrap();
+        assert!(peer.error.unwrap().contains("at our own address b:1"));
+    }
+}
