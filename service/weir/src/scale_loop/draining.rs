@@ -1,7 +1,7 @@
 //! Drains in the loop: what they see, what their steps mean, and the intents that nobody needs any more.
 //!
-//! The intents in Consul are the only memory of a drain that outlives a process. Whoever leads takes back those that
-//! belong to none of its drains: so it makes no difference at which moment a leader ends.
+//! The intents in Consul are the only memory of a drain that outlives a process. Whoever leads takes back
+//! those that belong to none of its drains: so it makes no difference at which moment a leader ends.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -52,8 +52,8 @@ pub(crate) struct Striking {
     pub(crate) servers: BTreeSet<Server>,
 }
 
-/// The count that a decision wants to go down to; `from` where it wants nothing of the kind. A fall that goes on is one
-/// while it is waited for: the instances leave meanwhile.
+/// The count that a decision wants to go down to; `from` where it wants nothing of the kind. A fall that goes
+/// on is one while it is waited for: the instances leave meanwhile.
 fn wanted(decision: &Decision) -> u64 {
     match (decision.action, decision.clamps.last()) {
         (Action::Scale | Action::Blocked, _) => decision.to,
@@ -181,8 +181,8 @@ impl ScaleLoop {
         self.effects.push(Effect::Record(record));
     }
 
-    /// Takes back the intents of the scaler that belong to no drain: of a leader that is gone, of a policy that is gone,
-    /// or written late.
+    /// Takes back the intents of the scaler that belong to no drain: of a leader that is gone, of a policy
+    /// that is gone, or written late.
     pub(super) fn take_back_orphans(&mut self, now: Instant) {
         if !self.leads(now) || self.reach != Reach::Ok {
             return;

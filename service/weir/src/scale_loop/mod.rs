@@ -1,8 +1,9 @@
 //! The scale loop: keeps the number of instances equal to what the traffic needs.
 //!
-//! [`ScaleLoop::handle`] is synchronous: events in, effects out. Every sample is measured for every policy; a decision
-//! to scale is made a second time from a fresh reading of the job, and the write is fenced with the index of that
-//! reading. What a decrease will stop is drained first. Only the holder of the lock writes. What is unknown holds.
+//! [`ScaleLoop::handle`] is synchronous: events in, effects out. Every sample is measured for every policy; a
+//! decision to scale is made a second time from a fresh reading of the job, and the write is fenced with the
+//! index of that reading. What a decrease will stop is drained first. Only the holder of the lock writes.
+//! What is unknown holds.
 
 mod drain;
 mod draining;
@@ -167,8 +168,8 @@ impl ScaleLoop {
         std::mem::take(&mut self.effects)
     }
 
-    /// Nomad answers where the policies' watch and the probe say so: a blocking query that hangs tells only after a
-    /// minute.
+    /// Nomad answers where the policies' watch and the probe say so: a blocking query that hangs tells only
+    /// after a minute.
     fn take_reach(&mut self, time: SystemTime) {
         let since = if let Reach::Unreachable { since, .. } = &self.reach { *since } else { time };
         let reach = match (&self.watched, &self.hung) {

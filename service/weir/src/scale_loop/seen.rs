@@ -18,7 +18,8 @@ use super::servers::Servers;
 const SETTLES: Duration = Duration::from_secs(10);
 
 impl ScaleLoop {
-    /// What a decision about this policy is made from; nothing where the job has no such group, or was not read.
+    /// What a decision about this policy is made from; nothing where the job has no such group, or was not
+    /// read.
     pub(super) fn seen(&self, time: SystemTime, tracked: &Tracked) -> Option<Seen> {
         let (policy, job) = (tracked.good.as_ref()?, self.job_of(&tracked.raw)?);
         let look = job.look.as_ref()?;

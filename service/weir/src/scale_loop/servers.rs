@@ -65,8 +65,8 @@ impl Servers {
         self.at(addresses).filter(|seen| !seen.leaving).map(|seen| seen.server.clone()).collect()
     }
 
-    /// What the instance at these addresses still has to do. One that is listed in Consul and has no server yet may get
-    /// one at any moment.
+    /// What the instance at these addresses still has to do. One that is listed in Consul and has no server
+    /// yet may get one at any moment.
     pub(super) fn left(&self, addresses: &BTreeSet<SocketAddr>) -> Left {
         let is_young = !addresses.is_empty() && self.at(addresses).all(|seen| seen.leaving);
         Left {

@@ -1,7 +1,8 @@
-//! Drains in the whole loop, against a model of Nomad, Consul's intents and HAProxy, with every accident that may happen.
+//! Drains in the whole loop, against a model of Nomad, Consul's intents and HAProxy, with every accident that
+//! may happen.
 //!
-//! Whatever happens: Nomad takes one scale for each reading of the job, what is stopped was drained, and in the end the
-//! count is right and no intent is left.
+//! Whatever happens: Nomad takes one scale for each reading of the job, what is stopped was drained, and in
+//! the end the count is right and no intent is left.
 
 mod model;
 

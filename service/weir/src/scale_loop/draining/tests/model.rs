@@ -1,6 +1,7 @@
 //! A model of Nomad, Consul's intents and HAProxy around the loop, in which accidents happen.
 //!
-//! Nomad takes one scale for each reading of the job, and none for what was not drained: else the test fails there.
+//! Nomad takes one scale for each reading of the job, and none for what was not drained: else the test fails
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,8 +42,8 @@ pub(super) struct Alloc {
 /// What happens in one second.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Accident {
-    /// The leader ends, and another one begins, which finds what the first one did in Consul and in Nomad. So many of
-    /// its effects are carried out.
+    /// The leader ends, and another one begins, which finds what the first one did in Consul and in Nomad. So
+    /// many of its effects are carried out.
     Crash(usize),
     /// Consul does not take intents.
     NoIntents,
@@ -389,7 +390,8 @@ impl Model {
         Event::Scaled { asked, result }
     }
 
-    /// Nomad takes a count: what it stops must have been drained, until it was idle or for as long as the policy says.
+    /// Nomad takes a count: what it stops must have been drained, until it was idle or for as long as the
+    /// policy says.
     fn take(&mut self, count: u64, fence: u64) {
         assert!((2..=8).contains(&count), "scaled to {count}");
         assert!(!self.taken.contains(&fence), "two scales from one reading");
