@@ -1,4 +1,5 @@
-//! Down again: what Nomad will stop is drained first, whatever happens meanwhile; and what a deployment does to a count.
+//! Down again: what Nomad will stop is drained first, whatever happens meanwhile; and what a deployment does
+//! to a count.
 
 use std::time::Duration;
 

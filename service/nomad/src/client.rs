@@ -131,8 +131,8 @@ impl Client {
         Ok(self.sorted(answer, what).await?.into_inner().into())
     }
 
-    /// The same by registering the job anew, which ends a deployment under way where [`Client::scale`] is refused.
-    /// The token must be allowed to submit jobs. It leaves no scaling event.
+    /// The same by registering the job anew, which ends a deployment under way where [`Client::scale`] is
+    /// refused. The token must be allowed to submit jobs. It leaves no scaling event.
     pub async fn supersede(&self, request: &ScaleRequest) -> Result<ScaleOutcome, Error> {
         let what = || format!("{} group {:?}", name_job(&request.namespace, &request.job), request.group);
         let mut job = self.document(&request.namespace, &request.job).await?;
@@ -147,8 +147,8 @@ impl Client {
         Ok(self.sorted(answer, what).await?.into_inner().into())
     }
 
-    /// How many instances of a group the cluster would place if its count were this. The token must be allowed to
-    /// submit jobs.
+    /// How many instances of a group the cluster would place if its count were this. The token must be
+    /// allowed to submit jobs.
     pub async fn placeable(&self, namespace: &str, job: &str, group: &str, count: u64) -> Result<u64, Error> {
         let mut document = self.document(namespace, job).await?;
         set_count(&mut document, group, count);
@@ -220,8 +220,8 @@ fn name_job(namespace: &str, job: &str) -> String {
     format!("job {job:?} in namespace {namespace:?}")
 }
 
-/// An answer of a server that knows no leader may be old, and is not used. (Nomad leaves the header out of some
-/// answers, which says nothing.)
+/// An answer of a server that knows no leader may be old, and is not used. (Nomad leaves the header out of
+/// some answers, which says nothing.)
 fn led<T>(answer: ResponseValue<T>) -> Result<ResponseValue<T>, Error> {
     if header(&answer, "x-nomad-knownleader") == Some("false") { Err(Error::NoLeader) } else { Ok(answer) }
 }

@@ -1,8 +1,9 @@
 //! Nomad's HTTP API, as far as scaling needs it.
 //!
-//! [`Client`] reads jobs, allocations, deployments and scaling policies and writes one thing: the count of a group,
-//! fenced by the index that the decision was made from, and notices beside it. [`policies::spawn`] keeps all scaling policies current by blocking
-//! queries. Every request has a time-out; every failure is an [`Error`] that names the situation.
+//! [`Client`] reads jobs, allocations, deployments and scaling policies and writes one thing: the count of a
+//! group, fenced by the index that the decision was made from, and notices beside it. [`policies::spawn`]
+//! keeps all scaling policies current by blocking queries. Every request has a time-out; every failure is an
+//! [`Error`] that names the situation.
 //!
 //! The requests themselves are in `generated`, made from `openapi.yaml` by the crate in `codegen/`.
 

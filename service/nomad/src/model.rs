@@ -15,8 +15,8 @@ use crate::generated::types;
 pub struct Job {
     /// Its ID.
     pub id: String,
-    /// The index that moves when somebody changes the job; it fences a scale. (Not `ModifyIndex`, which also moves
-    /// when only the job's status does.)
+    /// The index that moves when somebody changes the job; it fences a scale. (Not `ModifyIndex`, which also
+    /// moves when only the job's status does.)
     pub job_modify_index: u64,
     /// `pending`, `running` or `dead`; a service job that is scaled to 0 is `dead` too.
     pub status: String,
@@ -91,7 +91,8 @@ pub struct Allocation {
     pub desired_status: String,
     /// When it was made.
     pub create_time: SystemTime,
-    /// What its deployment makes of it; `None` while undecided. Every scale resets it, so it says nothing about capacity.
+    /// What its deployment makes of it; `None` while undecided. Every scale resets it, so it says nothing
+    /// about capacity.
     pub deployment_healthy: Option<bool>,
     /// Whether it is a canary that nobody has promoted: it is on top of the count.
     pub canary: bool,
@@ -108,7 +109,8 @@ pub struct Deployment {
     pub status: String,
     /// The status in words.
     pub description: String,
-    /// The `JobModifyIndex` of the job it deploys: equal to that of a [`ScaleOutcome`] where the scale made it.
+    /// The `JobModifyIndex` of the job it deploys: equal to that of a [`ScaleOutcome`] where the scale made
+    /// it.
     pub job_modify_index: u64,
 }
 
@@ -217,7 +219,8 @@ impl From<types::ScalingEvent> for ScaleEvent {
     }
 }
 
-/// Nomad makes no deployments where `max_parallel` is 0 (`UpdateStrategy.IsEmpty`, `nomad/structs/structs.go`).
+/// Nomad makes no deployments where `max_parallel` is 0 (`UpdateStrategy.IsEmpty`,
+/// `nomad/structs/structs.go`).
 fn settles(group: &types::TaskGroup) -> Option<Duration> {
     let update = group.update.as_ref()?;
     if update.max_parallel == Some(0) {
@@ -372,8 +375,11 @@ mod tests {
 
     #[test]
     fn what_is_not_known_of_a_job_survives_being_written_back() {
-        let text = r#"{"ID":"web","JobModifyIndex":7,"Meta":{"a":"1"},"TaskGroups":[{"Name":"app","Count":2,"Tasks":[{"Name":"t"}]}]}"#;
-        let job: types::Job = serde_json::from_str(text).unwrap();
+        let groups = serde_json::json!([{"Name": "app", "Count": 2, "Tasks": [{"Name": "t"}]}]);
+        let job = serde_json::json!({
+            "ID": "web", "JobModifyIndex": 7, "Meta": {"a": "1"}, "TaskGroups": groups,
+        });
+        let job: types::Job = serde_json::from_value(job).unwrap();
         let back = serde_json::to_value(&job).unwrap();
         assert_eq!(
             (&back["Meta"]["a"], &back["TaskGroups"][0]["Tasks"][0]["Name"]),

@@ -1,7 +1,8 @@
-//! `weir policy explain`: the last decision of a policy, for people: inputs with their age, votes, rules, what came of it.
+//! `weir policy explain`: the last decision of a policy, for people: inputs with their age, votes, rules,
+//! what came of it.
 //!
-//! In: the status of a running weir. Out: a page of text. Fails, and names those that there are, where no policy is
-//! called so.
+//! In: the status of a running weir. Out: a page of text. Fails, and names those that there are, where no
+//! policy is called so.
 
 use std::fmt::Write as _;
 

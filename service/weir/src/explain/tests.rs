@@ -16,7 +16,8 @@ fn status() -> Status {
         "demand": {"known": {"work": 3.0, "queued": 0.0, "missing": []}},
     });
     let instance = json!({
-        "index": 4, "allocation": "a", "servers": ["web/127.0.0.1:80"], "sessions": 1, "words": "1 session left",
+        "index": 4, "allocation": "a", "servers": ["web/127.0.0.1:80"], "sessions": 1,
+        "words": "1 session left",
     });
     let drain = json!({
         "to": 3, "stage": "waiting", "words": "their sessions are waited for", "seconds_left": 12.0,
@@ -25,15 +26,18 @@ fn status() -> Status {
     let policy = json!({
         "id": "p", "namespace": "default", "job": "web", "group": "app", "min": 2, "max": 8,
         "problems": ["unknown key"], "last_good": true, "last_decision": decision, "drain": drain,
-        "decided": "2026-01-01T00:00:10Z", "sampled": "2026-01-01T00:00:09.5Z", "read": "2026-01-01T00:00:08Z",
+        "decided": "2026-01-01T00:00:10Z", "sampled": "2026-01-01T00:00:09.5Z",
+        "read": "2026-01-01T00:00:08Z",
         "last_scale": {"at": "2026-01-01T00:00:00Z", "from": 2, "to": 5, "error": null},
         "decisions": {"hold": 7, "up": 1}, "blocked_seconds": 3.0, "start_seconds": 2.5,
     });
     let consul = json!({
-        "state": "ok", "error": null, "since": "2026-01-01T00:00:00Z", "attempts": 1, "mode": "narrow", "watches": 1,
+        "state": "ok", "error": null, "since": "2026-01-01T00:00:00Z", "attempts": 1, "mode": "narrow",
+        "watches": 1,
     });
     let scaling = json!({
-        "leader": {"state": "leading", "holder": null}, "nomad": {"state": "ok", "error": null}, "policies": [policy],
+        "leader": {"state": "leading", "holder": null}, "nomad": {"state": "ok", "error": null},
+        "policies": [policy],
     });
     let status = json!({
         "version": "0", "started": "2026-01-01T00:00:00Z", "cluster": "c", "ready": true, "reasons": [],

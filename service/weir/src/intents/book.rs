@@ -1,7 +1,7 @@
 //! Writes intents to Consul: one key per backend, server and owner below `weir/CLUSTER/intents/`.
 //!
-//! What somebody else writes at the same time is never overwritten unseen. Fails where Consul does not answer or
-//! refuses; nothing is then said to be in force.
+//! What somebody else writes at the same time is never overwritten unseen. Fails where Consul does not answer
+//! or refuses; nothing is then said to be in force.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -104,7 +104,8 @@ impl Book {
         Ok(())
     }
 
-    /// What lies in the folder. Where there is none, it is laid out with all that is known: Consul may have lost it.
+    /// What lies in the folder. Where there is none, it is laid out with all that is known: Consul may have
+    /// lost it.
     async fn folder(&self) -> anyhow::Result<Vec<KvEntry>> {
         let about = format!("{}{ABOUT}", self.prefix);
         let there = self.client.kv_list(&self.prefix).await?;

@@ -1,9 +1,10 @@
 //! Taking instances away: exactly those that Nomad will stop are drained first, and only then it is asked to.
 //!
-//! In: what each look at the policy shows ([`Sight`]), and what came of the steps. Out: [`Step`]s. Pure and synchronous.
-//! It ends when what Nomad stopped has left Consul, or earlier: where more is needed again, where Nomad would stop
-//! others, where intents cannot be written, or where nothing comes of it in time. Whatever happens, at most one scale is
-//! on its way, and intents that nobody's drain needs any more are taken back.
+//! In: what each look at the policy shows ([`Sight`]), and what came of the steps. Out: [`Step`]s. Pure and
+//! synchronous. It ends when what Nomad stopped has left Consul, or earlier: where more is needed again,
+//! where Nomad would stop others, where intents cannot be written, or where nothing comes of it in time.
+//! Whatever happens, at most one scale is on its way, and intents that nobody's drain needs any more are
+//! taken back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -253,7 +254,8 @@ impl Drain {
         if new.is_empty() { Vec::new() } else { vec![Step::Note(new)] }
     }
 
-    /// The intents stay until Consul no longer lists those that are stopped: until then new sessions would come.
+    /// The intents stay until Consul no longer lists those that are stopped: until then new sessions would
+    /// come.
     fn see_stopped(&mut self, sight: &Sight, since: Instant) -> Vec<Step> {
         let here = |id: &&String| sight.is_live(id) || sight.registered.contains(*id);
         let still: Vec<String> = self.victims.keys().filter(here).cloned().collect();

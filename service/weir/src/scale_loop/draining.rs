@@ -1,18 +1,17 @@
 //! Drains in the loop: what they see, what their steps mean, and the intents that nobody needs any more.
 //!
-//! The intents in Consul are the only memory of a drain that outlives a process. Whoever leads takes back those that
-//! belong to none of its drains: so it makes no difference at which moment a leader ends.
+//! The intents in Consul are the only memory of a drain that outlives a process. Whoever leads takes back
+//! those that belong to none of its drains: so it makes no difference at which moment a leader ends.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use weir_nomad::policies::Reach;
 use weir_pools::intents::Intents;
 use weir_scaling::{Action, Clamp, Decision, RawPolicy, Rule};
 
-use super::drain::{Drain, End, Server, Sight, Step, lasting};
-use super::instances::{each, left, names};
+use super::drain::{Drain, End, Left, Server, Sight, Step, lasting};
+use super::instances::each;
 use super::job::JobKey;
 use super::{Effect, ScaleLoop};
 use crate::journal::{DrainResult, Record};
@@ -53,8 +52,8 @@ pub(crate) struct Striking {
     pub(crate) servers: BTreeSet<Server>,
 }
 
-/// The count that a decision wants to go down to; `from` where it wants nothing of the kind. A fall that goes on is one
-/// while it is waited for: the instances leave meanwhile.
+/// The count that a decision wants to go down to; `from` where it wants nothing of the kind. A fall that goes
+/// on is one while it is waited for: the instances leave meanwhile.
 fn wanted(decision: &Decision) -> u64 {
     match (decision.action, decision.clamps.last()) {
         (Action::Scale | Action::Blocked, _) => decision.to,
@@ -84,6 +83,9 @@ impl ScaleLoop {
 
     /// A look at the drain that there is, if there is one.
     pub(super) fn go_on_draining(&mut self, now: Instant, time: SystemTime, id: &str, decision: &Decision) {
+        if self.policies.get(id).is_none_or(|tracked| tracked.drain.is_none()) {
+            return;
+        }
         let Some(sight) = self.sight(now, time, id, decision) else { return };
         let Some(mut drain) = self.policies.get_mut(id).and_then(|tracked| tracked.drain.take()) else {
             return;
@@ -112,6 +114,7 @@ impl ScaleLoop {
         let instances = self.instances_of(time, tracked, job.look.as_ref()?);
         let registered = self.addresses.keys().cloned().collect();
         let newest = self.newest(time);
+        let unknown = Left { unknown: true, ..Left::default() };
         Some(Sight {
             now,
             count: decision.from,
@@ -119,8 +122,10 @@ impl ScaleLoop {
             may_ask: decision.action == Action::Scale && self.may_ask(now, id),
             fresh: job.is_fresh(now),
             foreign: job.is_deployed_by_others(),
-            servers: each(&instances, &self.addresses, |at| names(newest, at)),
-            left: each(&instances, &self.addresses, |at| left(newest, at)),
+            servers: each(&instances, &self.addresses, |at| {
+                newest.map(|all| all.names(at)).unwrap_or_default()
+            }),
+            left: each(&instances, &self.addresses, |at| newest.map_or(unknown, |all| all.left(at))),
             registered,
             instances,
         })
@@ -176,8 +181,8 @@ impl ScaleLoop {
         self.effects.push(Effect::Record(record));
     }
 
-    /// Takes back the intents of the scaler that belong to no drain: of a leader that is gone, of a policy that is gone,
-    /// or written late.
+    /// Takes back the intents of the scaler that belong to no drain: of a leader that is gone, of a policy
+    /// that is gone, or written late.
     pub(super) fn take_back_orphans(&mut self, now: Instant) {
         if !self.leads(now) || self.reach != Reach::Ok {
             return;
@@ -208,10 +213,7 @@ impl ScaleLoop {
 
     /// Whether the server's instance was told to stop and is still listed: it would get sessions again.
     fn is_on_its_way_out(&self, server: &Server) -> bool {
-        let samples = self.reading.iter().flat_map(|reading| &reading.samples);
-        let backends = samples.flat_map(|sample| &sample.backends).filter(|one| one.name == server.backend);
-        let named = backends.flat_map(|backend| &backend.servers).filter(|one| one.name == server.name);
-        let at: BTreeSet<SocketAddr> = named.filter_map(|one| one.address).collect();
+        let at = self.servers.as_ref().map(|servers| servers.addresses_of(server)).unwrap_or_default();
         let stopped = |id: &String| {
             let looks = self.jobs.values().filter_map(|job| job.look.as_ref());
             let mut all = looks.flat_map(|look| &look.allocations);

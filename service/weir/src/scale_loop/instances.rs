@@ -6,21 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use weir_nomad::Allocation;
-use weir_scaling::{Instance, InstanceState, Reading, Sample, ServerSample};
+use weir_scaling::{Instance, InstanceState};
 
-use super::drain::{Left, Server};
 use super::join::Addresses;
+use super::servers::{Seen, Servers};
 
 /// The group's allocations that have not ended.
 pub(super) fn instances(
     allocations: &[Allocation],
     group: &str,
     addresses: &Addresses,
-    reading: Option<&Reading>,
+    servers: Option<&Servers>,
 ) -> Vec<Instance> {
     let none = BTreeSet::new();
     let of = |allocation: &Allocation| {
-        instance(allocation, addresses.get(&allocation.id).unwrap_or(&none), reading)
+        instance(allocation, addresses.get(&allocation.id).unwrap_or(&none), servers)
     };
     allocations.iter().filter(|one| one.group == group && !has_ended(one)).map(of).collect()
 }
@@ -29,16 +29,15 @@ fn has_ended(allocation: &Allocation) -> bool {
     matches!(allocation.client_status.as_str(), "complete" | "failed" | "lost")
 }
 
-fn instance(allocation: &Allocation, at: &BTreeSet<SocketAddr>, reading: Option<&Reading>) -> Instance {
-    let old = servers(reading, at).filter(|(sample, _, _)| sample.leaving);
-    let serves = servers(reading, at).any(|(sample, _, server)| !sample.leaving && server.state.serves());
+fn instance(allocation: &Allocation, at: &BTreeSet<SocketAddr>, servers: Option<&Servers>) -> Instance {
+    let seen = || servers.into_iter().flat_map(|servers| servers.at(at));
     Instance {
         id: allocation.id.clone(),
         index: allocation.index.unwrap_or_default(),
-        state: state(allocation, serves),
+        state: state(allocation, seen().any(|seen| seen.serves)),
         canary: allocation.canary,
         migrating: allocation.migrating,
-        old_sessions: old.map(|(_, _, server)| server.sessions).sum(),
+        old_sessions: seen().filter(|seen| seen.leaving).map(|seen: &Seen| seen.sessions).sum(),
     }
 }
 
@@ -49,46 +48,6 @@ fn state(allocation: &Allocation, serves: bool) -> InstanceState {
         "running" if serves => InstanceState::Serving,
         _ => InstanceState::Starting,
     }
-}
-
-/// The servers that connect to these addresses, with their process and backend.
-fn servers<'a>(
-    reading: Option<&'a Reading>,
-    at: &'a BTreeSet<SocketAddr>,
-) -> impl Iterator<Item = (&'a Sample, &'a str, &'a ServerSample)> {
-    let samples = reading.into_iter().flat_map(|reading| &reading.samples);
-    samples.flat_map(move |sample| {
-        let backends = sample.backends.iter();
-        let all = backends.flat_map(|backend| backend.servers.iter().map(|one| (backend.name.as_str(), one)));
-        let ours = all.filter(|(_, server)| server.address.is_some_and(|address| at.contains(&address)));
-        ours.map(move |(backend, server)| (sample, backend, server))
-    })
-}
-
-/// The names of the servers at these addresses. Every load balancer has the same ones.
-pub(super) fn names(reading: Option<&Reading>, at: &BTreeSet<SocketAddr>) -> BTreeSet<Server> {
-    let current = servers(reading, at).filter(|(sample, _, _)| !sample.leaving);
-    current
-        .map(|(_, backend, server)| Server { backend: backend.to_owned(), name: server.name.clone() })
-        .collect()
-}
-
-/// What the instance at these addresses still has to do. `reading` is nothing where the newest is too old. One that is
-/// listed in Consul and has no server yet may get one at any moment.
-pub(super) fn left(reading: Option<&Reading>, at: &BTreeSet<SocketAddr>) -> Left {
-    let is_young = !at.is_empty() && names(reading, at).is_empty();
-    let mut left = Left { unknown: is_partial(reading) || is_young, ..Left::default() };
-    for (sample, _, server) in servers(reading, at) {
-        left.sessions += server.sessions + server.queue;
-        left.takes_more |= !sample.leaving && server.state.serves();
-    }
-    left
-}
-
-fn is_partial(reading: Option<&Reading>) -> bool {
-    reading.is_none_or(|reading| {
-        !reading.missing.is_empty() || reading.samples.iter().all(|sample| sample.leaving)
-    })
 }
 
 /// By allocation, for all of a group's instances.
@@ -106,10 +65,12 @@ pub(super) fn each<T>(
 mod tests {
     use std::time::SystemTime;
 
-    use weir_scaling::{BackendSample, Process, ServerState};
+    use weir_scaling::{BackendSample, Process, Reading, Sample, ServerSample, ServerState};
 
     use super::*;
+    use crate::scale_loop::drain::Left;
 
+    const OTHER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1002);
     const AT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1001);
 
     fn allocation(client: &str, desired: &str) -> Allocation {
@@ -153,14 +114,15 @@ mod tests {
         Sample { at: SystemTime::UNIX_EPOCH, process, leaving, backends: vec![backend] }
     }
 
-    fn reading(samples: Vec<Sample>) -> Reading {
-        Reading { at: SystemTime::UNIX_EPOCH, samples, missing: Vec::new() }
+    fn read(samples: Vec<Sample>, missing: &[&str]) -> Servers {
+        let missing = missing.iter().map(|name| (*name).to_owned()).collect();
+        Servers::of(&Reading { at: SystemTime::UNIX_EPOCH, samples, missing })
     }
 
     fn state_of(client: &str, desired: &str, server: ServerState) -> Option<InstanceState> {
         let addresses = Addresses::from([("a".to_owned(), BTreeSet::from([AT]))]);
-        let reading = reading(vec![sample(server, 0, false)]);
-        let all = instances(&[allocation(client, desired)], "app", &addresses, Some(&reading));
+        let servers = read(vec![sample(server, 0, false)], &[]);
+        let all = instances(&[allocation(client, desired)], "app", &addresses, Some(&servers));
         all.first().map(|one| one.state)
     }
 
@@ -178,14 +140,17 @@ mod tests {
     #[test]
     fn what_is_left_is_that_of_all_processes_and_unknown_where_one_is_silent() {
         let at = BTreeSet::from([AT]);
-        let both = reading(vec![sample(ServerState::Drain, 1, false), sample(ServerState::Up, 2, true)]);
-        assert_eq!(left(Some(&both), &at), Left { sessions: 3, ..Left::default() });
-        assert_eq!(names(Some(&both), &at).len(), 1);
-        let up = reading(vec![sample(ServerState::Up, 0, false)]);
-        assert!(left(Some(&up), &at).takes_more);
-        let silent = Reading { missing: vec!["b".into()], ..both.clone() };
-        assert!(left(Some(&silent), &at).unknown && left(None, &at).unknown);
-        let old = reading(vec![sample(ServerState::Up, 2, true)]);
+        let both = || vec![sample(ServerState::Drain, 1, false), sample(ServerState::Up, 2, true)];
+        let servers = read(both(), &[]);
+        assert_eq!(servers.left(&at), Left { sessions: 3, ..Left::default() });
+        let names = servers.names(&at);
+        assert!(names.len() == 1 && names.iter().all(|name| servers.addresses_of(name) == at));
+        assert!(read(vec![sample(ServerState::Up, 0, false)], &[]).left(&at).takes_more);
+        assert!(read(both(), &["b"]).left(&at).unknown, "a process did not answer");
+        assert!(servers.left(&BTreeSet::from([OTHER])).unknown, "it may get a server at any moment");
+        assert!(!servers.left(&BTreeSet::new()).unknown, "it is not even in Consul");
+        let old = read(vec![sample(ServerState::Up, 2, true)], &[]);
+        assert!(old.left(&at).unknown, "nobody takes new connections");
         let addresses = Addresses::from([("a".to_owned(), at)]);
         let all = instances(&[allocation("running", "run")], "app", &addresses, Some(&old));
         assert_eq!((all[0].old_sessions, all[0].index), (2, 3));

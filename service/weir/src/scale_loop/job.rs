@@ -1,7 +1,7 @@
 //! The jobs that have policies, and when they are read.
 //!
-//! A job is read every few seconds, before a decision is carried out, and as soon as an allocation registers that nobody
-//! knows. Where a reading fails, the last one stays and ages.
+//! A job is read every few seconds, before a decision is carried out, and as soon as an allocation registers
+//! that nobody knows. Where a reading fails, the last one stays and ages.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -107,8 +107,8 @@ impl ScaleLoop {
         self.policies.values().filter(move |tracked| JobKey::of(&tracked.raw) == *key)
     }
 
-    /// An allocation that registers is work that no look knows whose it is: its job is read before the next sample is
-    /// measured, or its servers would count as somebody else's.
+    /// An allocation that registers is work that no look knows whose it is: its job is read before the next
+    /// sample is measured, or its servers would count as somebody else's.
     pub(super) fn take_catalogue(&mut self, now: Instant, catalogue: &Catalogue) {
         let addresses = join::addresses(catalogue);
         let new: Vec<&String> = addresses.keys().filter(|id| !self.addresses.contains_key(*id)).collect();

@@ -1,7 +1,8 @@
 //! Which addresses are a group's instances: server ↔ instance ↔ allocation.
 //!
-//! Nomad registers a task's service in Consul under an ID that holds the allocation's: `_nomad-task-ALLOCATION-…`
-//! (`client/serviceregistration/id.go`). So an allocation's addresses are those of the instances that carry its ID.
+//! Nomad registers a task's service in Consul under an ID that holds the allocation's:
+//! `_nomad-task-ALLOCATION-…` (`client/serviceregistration/id.go`). So an allocation's addresses are those of
+//! the instances that carry its ID.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -22,8 +23,8 @@ pub(crate) fn allocation(instance_id: &str) -> Option<&str> {
     hex(id).then_some(id)
 }
 
-/// What follows `group-` in the ID of one of the allocation's instances, beginning with the group's name; nothing
-/// for a service of a task.
+/// What follows `group-` in the ID of one of the allocation's instances, beginning with the group's name;
+/// nothing for a service of a task.
 pub(crate) fn group_of(catalogue: &Catalogue, allocation_id: &str) -> Option<String> {
     let lists = catalogue.iter().filter_map(|(_, answer)| match answer {
         Answer::Instances(instances) => Some(instances),

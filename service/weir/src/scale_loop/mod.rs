@@ -1,8 +1,9 @@
 //! The scale loop: keeps the number of instances equal to what the traffic needs.
 //!
-//! [`ScaleLoop::handle`] is synchronous: events in, effects out. Every sample is measured for every policy; a decision
-//! to scale is made a second time from a fresh reading of the job, and the write is fenced with the index of that
-//! reading. What a decrease will stop is drained first. Only the holder of the lock writes. What is unknown holds.
+//! [`ScaleLoop::handle`] is synchronous: events in, effects out. Every sample is measured for every policy; a
+//! decision to scale is made a second time from a fresh reading of the job, and the write is fenced with the
+//! index of that reading. What a decrease will stop is drained first. Only the holder of the lock writes.
+//! What is unknown holds.
 
 mod drain;
 mod draining;
@@ -14,6 +15,7 @@ mod report;
 mod runner;
 mod scale;
 mod seen;
+mod servers;
 mod sources;
 mod turn;
 
@@ -38,6 +40,7 @@ use crate::journal::Record;
 use crate::metric_sources::{Answer, Ledger, Question};
 use job::KnownJob;
 use policy::Tracked;
+use servers::Servers;
 
 /// What can happen to the scale loop.
 #[derive(Debug)]
@@ -113,8 +116,8 @@ pub(crate) struct ScaleLoop {
     /// What other sources than HAProxy answered.
     ledger: Ledger,
     addresses: join::Addresses,
-    /// The newest reading of HAProxy.
-    reading: Option<Reading>,
+    /// HAProxy's servers as they were read last.
+    servers: Option<Servers>,
     intents: Arc<Intents>,
     /// When intents of an owner were taken back last.
     struck: BTreeMap<String, Instant>,
@@ -134,7 +137,7 @@ impl Default for ScaleLoop {
             role_changed: None,
             ledger: Ledger::default(),
             addresses: join::Addresses::new(),
-            reading: None,
+            servers: None,
             intents: Arc::default(),
             struck: BTreeMap::new(),
             effects: Vec::new(),
@@ -155,7 +158,7 @@ impl ScaleLoop {
             Event::Leadership(leadership) => self.leadership = leadership,
             Event::Catalogue(catalogue) => self.take_catalogue(now, &catalogue),
             Event::Intents(intents) => self.intents = intents,
-            Event::Sampled(reading) => self.sampled(now, time, reading),
+            Event::Sampled(reading) => self.sampled(now, time, &reading),
             Event::Looked { job, look } => self.looked(now, time, &job, *look),
             Event::Answered { question, answer } => self.ledger.note(time, &question, answer),
             Event::Scaled { asked, result } => self.scaled(now, time, &asked, &result),
@@ -165,8 +168,8 @@ impl ScaleLoop {
         std::mem::take(&mut self.effects)
     }
 
-    /// Nomad answers where the policies' watch and the probe say so: a blocking query that hangs tells only after a
-    /// minute.
+    /// Nomad answers where the policies' watch and the probe say so: a blocking query that hangs tells only
+    /// after a minute.
     fn take_reach(&mut self, time: SystemTime) {
         let since = if let Reach::Unreachable { since, .. } = &self.reach { *since } else { time };
         let reach = match (&self.watched, &self.hung) {

@@ -1,7 +1,7 @@
 //! One policy with all that is known for it, and how policies come and go.
 //!
-//! A version with mistakes is reported, on the job's page in Nomad too, and the last good one stays in force. What
-//! Nomad itself reads of a policy (`min`, `max`, `enabled`) is always the newest.
+//! A version with mistakes is reported, on the job's page in Nomad too, and the last good one stays in force.
+//! What Nomad itself reads of a policy (`min`, `max`, `enabled`) is always the newest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
@@ -106,7 +106,8 @@ impl Tracked {
         }
     }
 
-    /// The policy changed in Nomad. With a mistake, what was good stays, within the bounds that Nomad keeps now.
+    /// The policy changed in Nomad. With a mistake, what was good stays, within the bounds that Nomad keeps
+    /// now.
     fn take(&mut self, raw: &RawPolicy) {
         self.raw = raw.clone();
         match weir_scaling::parse(raw) {
@@ -203,7 +204,8 @@ impl ScaleLoop {
         }
     }
 
-    /// Shows a policy's mistakes on its job's page, once: also where another weir did, or this one before a restart.
+    /// Shows a policy's mistakes on its job's page, once: also where another weir did, or this one before a
+    /// restart.
     pub(super) fn tell(&mut self, now: Instant, id: &str) {
         let leads = self.leads(now);
         let Some(tracked) = self.policies.get_mut(id).filter(|tracked| !tracked.told && leads) else {

@@ -60,7 +60,7 @@ impl ScaleLoop {
             last_good: tracked.is_last_good(),
             last_decision: decision.and_then(|decision| serde_json::to_value(decision).ok()),
             decided: decision.and_then(|decision| timestamp(decision.at)),
-            sampled: self.reading.as_ref().and_then(|reading| timestamp(reading.at)),
+            sampled: self.servers.as_ref().and_then(|servers| timestamp(servers.at)),
             read: read.and_then(timestamp),
             drain: tracked.drain.as_ref().map(|drain| status(now, drain)),
             trouble: tracked.trouble.clone(),

@@ -55,11 +55,13 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
         let event = tokio::select! {
             () = cancel.cancelled() => return,
             Some(event) = queue.recv() => event,
-            Ok(()) = inputs.policies.changed() => Event::Policies(inputs.policies.borrow_and_update().clone()),
-            Ok(()) = inputs.hung.changed() => Event::Hung(inputs.hung.borrow_and_update().clone()),
-            Ok(()) = inputs.leadership.changed() => Event::Leadership(inputs.leadership.borrow_and_update().clone()),
-            Ok(()) = inputs.catalogue.changed() => Event::Catalogue(inputs.catalogue.borrow_and_update().clone()),
-            Ok(()) = inputs.intents.changed() => Event::Intents(inputs.intents.borrow_and_update().in_force.clone()),
+            Ok(()) = inputs.policies.changed() => Event::Policies(newest(&mut inputs.policies)),
+            Ok(()) = inputs.hung.changed() => Event::Hung(newest(&mut inputs.hung)),
+            Ok(()) = inputs.leadership.changed() => Event::Leadership(newest(&mut inputs.leadership)),
+            Ok(()) = inputs.catalogue.changed() => Event::Catalogue(newest(&mut inputs.catalogue)),
+            Ok(()) = inputs.intents.changed() => {
+                Event::Intents(newest(&mut inputs.intents).in_force.clone())
+            },
             _ = ticks.tick() => {
                 let reading = inputs.balancers.read(SystemTime::now());
                 scale_loop.note_role_change(inputs.balancers.role_changed());
@@ -72,6 +74,10 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
         }
         inputs.report.send_replace(scale_loop.report(now));
     }
+}
+
+fn newest<T: Clone>(receiver: &mut watch::Receiver<T>) -> T {
+    receiver.borrow_and_update().clone()
 }
 
 /// The loop is gone only when the daemon ends: an outcome that nobody takes is dropped.
@@ -155,8 +161,8 @@ async fn look(client: &Client, key: &JobKey, plan: Option<Plan>) -> Result<Look,
     Ok(Look { job, scale, allocations, deployment, placeable })
 }
 
-/// How many of the planned instances find room, where that is not all. Where Nomad does not tell, the count is asked
-/// for all the same.
+/// How many of the planned instances find room, where that is not all. Where Nomad does not tell, the count
+/// is asked for all the same.
 async fn room(client: &Client, key: &JobKey, plan: Plan) -> Option<Plan> {
     let found = client.placeable(&key.namespace, &key.id, &plan.group, plan.count).await;
     match found {

@@ -6,18 +6,20 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use weir_nomad::GroupScale;
-use weir_scaling::{FRESH, Instance, Metric, Policy, Reading, Scale, Seen, Timing, metrics};
+use weir_scaling::{FRESH, Instance, Metric, Policy, Scale, Seen, Timing, metrics};
 
 use super::ScaleLoop;
 use super::instances::instances;
 use super::job::{KnownJob, Look};
 use super::policy::Tracked;
+use super::servers::Servers;
 
 /// Nomad's default `min_healthy_time`.
 const SETTLES: Duration = Duration::from_secs(10);
 
 impl ScaleLoop {
-    /// What a decision about this policy is made from; nothing where the job has no such group, or was not read.
+    /// What a decision about this policy is made from; nothing where the job has no such group, or was not
+    /// read.
     pub(super) fn seen(&self, time: SystemTime, tracked: &Tracked) -> Option<Seen> {
         let (policy, job) = (tracked.good.as_ref()?, self.job_of(&tracked.raw)?);
         let look = job.look.as_ref()?;
@@ -57,10 +59,10 @@ impl ScaleLoop {
         instances(&look.allocations, &tracked.raw.group, &self.addresses, self.newest(time))
     }
 
-    /// The newest reading of HAProxy, while it counts.
-    pub(super) fn newest(&self, time: SystemTime) -> Option<&Reading> {
-        let is_new = |reading: &&Reading| time.duration_since(reading.at).unwrap_or_default() <= FRESH;
-        self.reading.as_ref().filter(is_new)
+    /// HAProxy's servers as they were read last, while that counts.
+    pub(super) fn newest(&self, time: SystemTime) -> Option<&Servers> {
+        let is_new = |servers: &&Servers| time.duration_since(servers.at).unwrap_or_default() <= FRESH;
+        self.servers.as_ref().filter(is_new)
     }
 
     /// Learns how long the instances of the last increase took until they served.

@@ -225,7 +225,8 @@ fn a_rise_is_asked_for_once_and_fenced_with_the_index_it_was_decided_from() {
     world.index = 41;
     let asked = world.seconds(6);
     assert_eq!(asked.len(), 1, "{asked:?}");
-    // 20 in the system on slots of 5 that should be 0.8 busy; the first seconds still average with the calm before.
+    // 20 in the system on slots of 5 that should be 0.8 busy; the first seconds still average with the calm
+    // before.
     assert!((3..=5).contains(&asked[0].count), "{asked:?}");
     assert_eq!(asked[0].job_modify_index, 41);
     assert!(asked[0].message.contains("load") && !asked[0].meta.is_empty());

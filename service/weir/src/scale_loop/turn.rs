@@ -9,21 +9,22 @@ use weir_scaling::{Action, Decision, RawPolicy, Reading, decide, measure};
 
 use super::ScaleLoop;
 use super::job::{JobKey, Plan};
+use super::servers::Servers;
 
 impl ScaleLoop {
     /// Measures the reading for every policy, and decides.
-    pub(super) fn sampled(&mut self, now: Instant, time: SystemTime, reading: Reading) {
+    pub(super) fn sampled(&mut self, now: Instant, time: SystemTime, reading: &Reading) {
         for id in self.policies.keys().cloned().collect::<Vec<_>>() {
             let Some(tracked) = self.policies.get(&id) else { continue };
             if self.job_of(&tracked.raw).is_none_or(|job| job.looked.is_none()) {
                 continue;
             }
-            let measured = measure(&reading, &self.addresses_of(&tracked.raw));
+            let measured = measure(reading, &self.addresses_of(&tracked.raw));
             if let Some(tracked) = self.policies.get_mut(&id) {
                 tracked.history.push(measured);
             }
         }
-        self.reading = Some(reading);
+        self.servers = Some(Servers::of(reading));
         for id in self.policies.keys().cloned().collect::<Vec<_>>() {
             let known = self.policies.get(&id).and_then(|tracked| self.job_of(&tracked.raw));
             if known.is_some_and(|job| job.looked.is_some()) && self.is_due(now, &id) {
