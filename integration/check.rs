@@ -205,7 +205,9 @@ async fn policies_are_checked_without_a_configuration() {
     let job = dir.path().join("web.nomad.hcl");
     let text = |key: &str| {
         format!(
-            "job \"web\" {{\n  group \"app\" {{\n    shutdown_delay = \"10s\"\n    scaling {{\n      max = 4\n      policy {{\n        {key} = \"20s\"\n        check \"load\" {{\n          strategy \"concurrency\" {{}}\n        }}\n      }}\n    }}\n  }}\n}}\n"
+            "job \"web\" {{\n  group \"app\" {{\n    shutdown_delay = \"10s\"\n    scaling {{\n      max = 4\n      \
+             policy {{\n        {key} = \"20s\"\n        check \"load\" {{\n          strategy \"concurrency\" {{}}\n        \
+             }}\n      }}\n    }}\n  }}\n}}\n"
         )
     };
     let policy_check = async || run(["policy".into(), "check".into(), job.clone()].into()).await;

@@ -31,7 +31,8 @@ impl Balancer {
         let mut site = Site::beside(Consul::elsewhere(cluster.consul_addr().port()));
         let peer = ports::free();
         site.options = format!(
-            "nomad {{\n  address = \"http://{}\"\n}}\npeer {{\n  address = \"127.0.0.1:{peer}\"\n  token = \"{TOKEN}\"\n  {ssl}\n}}",
+            "nomad {{\n  address = \"http://{}\"\n}}\n\
+             peer {{\n  address = \"127.0.0.1:{peer}\"\n  token = \"{TOKEN}\"\n  {ssl}\n}}",
             cluster.nomad_addr()
         );
         site.write_template(&site.template(SERVERS));

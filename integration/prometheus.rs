@@ -65,7 +65,8 @@ async fn serve(listener: TcpListener, value: Arc<Mutex<String>>) {
 
 fn job() -> JobSpec {
     let strategy = json!([{"target-value": [{"target": 10}]}]);
-    let check = json!({"source": "prometheus", "query": "shop_load", "query_window": "instant", "strategy": strategy});
+    let mut check = json!({"source": "prometheus", "query": "shop_load", "query_window": "instant"});
+    check["strategy"] = strategy;
     let policy = json!({"cooldown": "2s", "check": [{"shop": [check]}]});
     JobSpec { policy, ..cluster::web() }
 }

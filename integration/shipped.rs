@@ -71,7 +71,8 @@ async fn the_shipped_templates_render_to_what_haproxy_accepts() {
         format!("template {{\n  source = \"{place}/{name}.hbs\"\n  destination = \"{place}/{name}\"\n}}\n")
     });
     let config = format!(
-        "state_dir = \"{place}/state\"\ncontrol = \"{place}/weir.sock\"\nconsul {{\n  address = \"{}\"\n}}\n{}",
+        "state_dir = \"{place}/state\"\ncontrol = \"{place}/weir.sock\"\n\
+         consul {{\n  address = \"{}\"\n}}\n{}",
         consul.address(),
         blocks.concat(),
     );

@@ -54,7 +54,8 @@ pub(crate) fn made(dir: &Path, name: &str) -> Made {
     Made { certificate, key }
 }
 
-/// An authority, `ca.pem` in `dir`, and a certificate that it signed for 127.0.0.1, `node.pem` with `node.key`.
+/// An authority, `ca.pem` in `dir`, and a certificate that it signed for 127.0.0.1, `node.pem` with
+/// `node.key`.
 pub(crate) fn authority(dir: &Path) {
     std::fs::write(dir.join("san"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
         .expect("written");
@@ -81,7 +82,8 @@ pub(crate) async fn handshake(port: u16, name: &str) -> Option<String> {
     Some(format!("-----BEGIN CERTIFICATE-----{inner}-----END CERTIFICATE-----\n"))
 }
 
-/// What a server behind TLS answers to a request, with a certificate and its key or without; whatever came, in text.
+/// What a server behind TLS answers to a request, with a certificate and its key or without; whatever came,
+/// in text.
 pub(crate) async fn exchange(port: u16, ca: &str, identity: Option<[String; 2]>, request: &str) -> String {
     use tokio::io::AsyncWriteExt as _;
     let mut client = tokio::process::Command::new("openssl");

@@ -1,9 +1,9 @@
 //! Consul's HTTP API, as far as a load balancer needs it: one catalogue from blocking queries, and a lock.
 //!
 //! In: [`Options`] (where Consul is and who asks) and the set of [`weir_pools::Query`]s that somebody wants
-//! answered. Out: a [`weir_pools::Catalogue`] and a [`Health`], both as `tokio::sync::watch` channels ([`watch()`]),
-//! and a [`Leadership`] ([`lock()`]). [`be_present`] keeps a key as long as its process lives. [`Client`] reads and writes
-//! single keys.
+//! answered. Out: a [`weir_pools::Catalogue`] and a [`Health`], both as `tokio::sync::watch` channels
+//! ([`watch()`]), and a [`Leadership`] ([`lock()`]). [`be_present`] keeps a key as long as its process lives.
+//! [`Client`] reads and writes single keys.
 //!
 //! Nothing in here gives up: while Consul does not answer the last good answers stay, one probe for all asks
 //! whether it is back (`gate`), and then everything is read in full. What concerns one query alone (a denied

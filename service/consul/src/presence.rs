@@ -1,8 +1,9 @@
 //! A key that says who is there, and goes when its process does.
 //!
-//! In: a folder, what to write, for how long it may outlive us. Out: a key `FOLDER/SESSION` in Consul, held by a session that
-//! deletes it when it ends. A process that is killed or cut off from Consul is gone from there after the TTL, twice the TTL
-//! at most. Nothing fails for good: what Consul refuses is tried again, and reported.
+//! In: a folder, what to write, for how long it may outlive us. Out: a key `FOLDER/SESSION` in Consul, held
+//! by a session that deletes it when it ends. A process that is killed or cut off from Consul is gone from
+//! there after the TTL, twice the TTL at most. Nothing fails for good: what Consul refuses is tried again,
+//! and reported.
 
 use std::time::Duration;
 
@@ -70,7 +71,8 @@ async fn stay(
         sleep(presence.ttl / 3).await;
         client.gate().pass(client).await;
         match client.session_renew(&id).await {
-            Ok(true) => {}
+            // Written again: somebody may have deleted it.
+            Ok(true) => drop(client.kv_acquire(&key, &id, presence.value.as_str()).await?),
             Ok(false) => return Ok(()),
             // The session has time for two more tries.
             Err(error) => report(client, presence, &error),

@@ -1,6 +1,8 @@
-//! Whether an HAProxy that was not read is stopped, or only cannot be asked: the first has no sessions, the second may.
+//! Whether an HAProxy that was not read is stopped, or only cannot be asked: the first has no sessions, the
+//! second may.
 //!
-//! In: where HAProxy is. Out: an [`Absence`], from connecting to every socket that is configured; nothing is sent.
+//! In: where HAProxy is. Out: an [`Absence`], from connecting to every socket that is configured; nothing is
+//! sent.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +21,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 pub enum Absence {
     /// Nobody listens on any socket, and one of them is left over: it ran and does not run.
     Stopped,
-    /// There is no such socket: it never ran since the machine started, or other paths are configured than it has.
+    /// There is no such socket: it never ran since the machine started, or other paths are configured than it
+    /// has.
     NoSocket,
     /// Somebody listens, or keeps us out.
     CannotBeAsked,

@@ -1,7 +1,7 @@
 //! What an allocation uses, and what its group is given.
 //!
-//! A driver that does not measure something reports 0 for it: such a 0 is missing here. That of pot measures memory as
-//! resident size only.
+//! A driver that does not measure something reports 0 for it: such a 0 is missing here. That of pot measures
+//! memory as resident size only.
 
 use serde_json::Value;
 

@@ -12,7 +12,8 @@ pub struct Sample {
     pub at: SystemTime,
     /// The process it comes from.
     pub process: Process,
-    /// Whether the process is an old worker that only finishes its sessions.
+    /// Whether it takes no new connections: an old worker that only finishes its sessions, or the process of
+    /// a load balancer that stands by. Its work counts, its `maxconn` is no capacity.
     pub leaving: bool,
     /// Its backends, in the order HAProxy lists them.
     pub backends: Vec<BackendSample>,
@@ -21,13 +22,14 @@ pub struct Sample {
 /// The identity of a process: counters of two processes are never subtracted from one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Process {
-    /// The node that it runs on: another machine has the same process IDs. 0 is the own one; other numbers are made
-    /// of where a node's weir listens, and stay the same.
+    /// The node that it runs on: another machine has the same process IDs. 0 is the own one; other numbers
+    /// are made of where a node's weir listens, and stay the same.
     #[serde(default)]
     pub node: u64,
     /// Process ID.
     pub pid: u32,
-    /// Seconds since the epoch at which it started, to within a second or two: a reused pid is another process.
+    /// Seconds since the epoch at which it started, to within a second or two: a reused pid is another
+    /// process.
     pub started: u64,
 }
 
@@ -68,8 +70,8 @@ pub struct ServerSample {
     pub total: u64,
     /// Whether it only serves when no other does.
     pub backup: bool,
-    /// Seconds since HAProxy changed its state (`lastchg`); `None` where it does not say. A server that was down already
-    /// when it was put in maintenance keeps the older time (2.6.12).
+    /// Seconds since HAProxy changed its state (`lastchg`); `None` where it does not say. A server that was
+    /// down already when it was put in maintenance keeps the older time (2.6.12).
     #[serde(default)]
     pub unchanged_for: Option<u64>,
 }

@@ -36,8 +36,8 @@ fn warning(version: &str) -> Option<String> {
     let old = (next(), next(), next()) < FENCED;
     old.then(|| {
         format!(
-            "Nomad is {version}: before 2.0.1 a scale that meets a deploy can put the old version of the job back in force; \
-             upgrade it, or deploy with the policy disabled"
+            "Nomad is {version}: before 2.0.1 a scale that meets a deploy can put the old version of the job back \
+             in force; upgrade it, or deploy with the policy disabled"
         )
     })
 }

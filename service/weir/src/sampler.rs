@@ -1,7 +1,8 @@
 //! Looks at HAProxy once a second: who runs, what its servers do, how much work there is.
 //!
-//! Out: what the pool loop wants to know, as an event, and the samples for the scaler. For the loop an HAProxy that does not
-//! answer does not run; for the scaler only one at whose sockets nobody listens: what is missing is not zero.
+//! Out: what the pool loop wants to know, as an event, and the samples for the scaler. For the loop an
+//! HAProxy that does not answer does not run; for the scaler only one at whose sockets nobody listens: what
+//! is missing is not zero.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -68,8 +69,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Why it could not be read. Where there is no socket at all it may be that others are configured than HAProxy has:
-/// that is told from a stopped HAProxy by its having been read before.
+/// Why it could not be read. Where there is no socket at all it may be that others are configured than
+/// HAProxy has: that is told from a stopped HAProxy by its having been read before.
 async fn why(haproxy: &Haproxy, error: &SocketError, was_read: bool) -> Absent {
     match weir_haproxy::absence(haproxy).await {
         Absence::Stopped => Absent::Stopped,

@@ -104,7 +104,8 @@ impl Builder<'_> {
         let token = Token::of(peer);
         if token == Token::None && !address.ip().is_loopback() {
             let message = format!(
-                "block `peer` listens on {address} without a secret: give all load balancers the same `token` or `token_file`"
+                "block `peer` listens on {address} without a secret: give all load balancers the same `token` or \
+                 `token_file`"
             );
             self.report(&peer.place(""), message);
         }

@@ -224,7 +224,7 @@ const PEER_SSL: BlockSpec = BlockSpec {
 
 const PEER: BlockSpec = BlockSpec {
     name: "peer",
-    about: "Where other load balancers of the cluster read what this one's HAProxy does. Without it this is the only one.",
+    about: "Where other load balancers of the cluster read what this one does. Without it this is the only one.",
     label: false,
     many: false,
     options: &[

@@ -1,13 +1,14 @@
 //! HCL as the JSON that Nomad makes of it, where nothing is computed.
 //!
-//! In: a block of a job file. Out: its `policy` as Nomad hands it out: nested blocks are lists of single-key maps. Nothing
-//! where a value has variables or functions: that only Nomad can tell.
+//! In: a block of a job file. Out: its `policy` as Nomad hands it out: nested blocks are lists of single-key
+//! maps. Nothing where a value has variables or functions: that only Nomad can tell.
 
 use hcl_edit::expr::{Expression, ObjectKey};
 use hcl_edit::structure::{Body, Structure};
 use serde_json::{Map, Value};
 
-/// A block as Nomad hands it out: nested blocks are lists of single-key maps. Nothing where a value is computed.
+/// A block as Nomad hands it out: nested blocks are lists of single-key maps. Nothing where a value is
+/// computed.
 pub(crate) fn blocks(body: &Body) -> Option<Value> {
     let mut map = Map::new();
     for structure in body {

@@ -1,7 +1,8 @@
 //! Whether the scaling blocks of a Nomad job file are right.
 //!
-//! In: the file, and a Nomad that can parse it where one is given: it knows what variables and functions come to. Without
-//! one, blocks that hold such things are passed over. Out: mistakes, and warnings of what works and will hurt, with file and line.
+//! In: the file, and a Nomad that can parse it where one is given: it knows what variables and functions come
+//! to. Without one, blocks that hold such things are passed over. Out: mistakes, and warnings of what works
+//! and will hurt, with file and line.
 
 mod hcl;
 mod place;
@@ -127,8 +128,8 @@ impl JobFile<'_> {
         }
         let (drain, delay) = (format_duration(drain), format_duration(delay));
         let message = format!(
-            "scaling waits {drain} for sessions (`drain`) and a deploy only {delay} (`shutdown_delay` of the group), so a \
-             deploy cuts what scaling would not: make `shutdown_delay` as long"
+            "scaling waits {drain} for sessions (`drain`) and a deploy only {delay} (`shutdown_delay` of the \
+             group), so a deploy cuts what scaling would not: make `shutdown_delay` as long"
         );
         let at = named(self.text, inside, "\"drain\"");
         self.found.warnings.push(Problem::new(self.path, line(self.text, &at), message));

@@ -10,8 +10,8 @@ pub(super) fn line(text: &str, at: &Span) -> usize {
     1 + text.get(..at.start).unwrap_or_default().matches('\n').count()
 }
 
-/// Where the key or label stands that a message begins with (`key = value …`) or names in quotes, within `inside`; its
-/// beginning where there is none.
+/// Where the key or label stands that a message begins with (`key = value …`) or names in quotes, within
+/// `inside`; its beginning where there is none.
 pub(super) fn named(text: &str, inside: &Span, message: &str) -> Span {
     let within = text.get(inside.clone()).unwrap_or_default();
     let key = message.split_once(" = ").map(|(key, _)| key).filter(|key| !key.contains(' '));

@@ -7,7 +7,8 @@ use super::*;
 
 fn text(policy: &str, group: &str) -> String {
     format!(
-        "job \"web\" {{\n  group \"app\" {{\n    {group}\n    scaling {{\n      min = 2\n      max = 20\n      policy {{\n{policy}\n      }}\n    }}\n  }}\n}}\n"
+        "job \"web\" {{\n  group \"app\" {{\n    {group}\n    scaling {{\n      min = 2\n      max = 20\n      \
+         policy {{\n{policy}\n      }}\n    }}\n  }}\n}}\n"
     )
 }
 

@@ -1,8 +1,8 @@
 //! What is to be asked of the sources, and what they answered. Pure.
 //!
-//! Each question is asked once in its period, however many checks ask it, and never twice at a time. An answer counts for
-//! two periods and 5 s more: one that fails is not missed, two are. Prometheus keeps a window itself; of Nomad, which knows
-//! the present only, the answers themselves make the window.
+//! Each question is asked once in its period, however many checks ask it, and never twice at a time. An
+//! answer counts for two periods and 5 s more: one that fails is not missed, two are. Prometheus keeps a
+//! window itself; of Nomad, which knows the present only, the answers themselves make the window.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime};

@@ -1,8 +1,9 @@
-//! Sources other than HAProxy that a check may ask: Prometheus, and what Nomad knows of a group's allocations.
+//! Sources other than HAProxy that a check may ask: Prometheus, and what Nomad knows of a group's
+//! allocations.
 //!
-//! In: the policies' checks. Out: their values as the strategies take them, each with its age, or why there is none. The
-//! scale loop keeps a [`Ledger`] of what is to be asked and was answered, and [`Sources`] asks. What is missing, no number
-//! or too old is unknown, never zero.
+//! In: the policies' checks. Out: their values as the strategies take them, each with its age, or why there
+//! is none. The scale loop keeps a [`Ledger`] of what is to be asked and was answered, and [`Sources`] asks.
+//! What is missing, no number or too old is unknown, never zero.
 //!
 //! | module | its idea |
 //! |---|---|

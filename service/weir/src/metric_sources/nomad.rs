@@ -1,8 +1,9 @@
 //! What the allocations of a group use, by Nomad's clients.
 //!
-//! The statistics and their units are those of the Nomad Autoscaler's `nomad-apm`: `cpu` is percent of a core, `memory` bytes,
-//! `cpu-allocated` and `memory-allocated` percent of what the tasks' `resources` give. An allocation that cannot be asked
-//! makes the whole unknown: a mean over the others could be far off, and a sum would be too low.
+//! The statistics and their units are those of the Nomad Autoscaler's `nomad-apm`: `cpu` is percent of a
+//! core, `memory` bytes, `cpu-allocated` and `memory-allocated` percent of what the tasks' `resources` give.
+//! An allocation that cannot be asked makes the whole unknown: a mean over the others could be far off, and a
+//! sum would be too low.
 
 use std::time::Duration;
 
@@ -94,9 +95,10 @@ mod tests {
 
     use super::*;
 
-    /// A Nomad with these allocations of group `app`, and what each uses; one that uses nothing cannot be asked.
+    /// A Nomad with these allocations of group `app`, and what each uses; one that uses nothing cannot be
+    /// asked.
     async fn nomad(allocations: Vec<(&'static str, &'static str, Option<u64>)>) -> Client {
-        let stub = |(id, status, _): &(&str, &str, Option<u64>)| json!({"ID": id, "Name": "web.app[0]", "JobID": "web", "TaskGroup": "app", "ClientStatus": status});
+        let stub = |(id, status, _): &(&str, &str, Option<u64>)| json!({"ID": id, "Name": "web.app[0]", "TaskGroup": "app", "ClientStatus": status});
         let list: Value = allocations.iter().map(stub).collect();
         let stats = move |Path(id): Path<String>| async move {
             let usage = allocations.iter().find(|(one, ..)| *one == id).and_then(|(.., usage)| *usage);

@@ -1,8 +1,8 @@
 //! Asks a Prometheus server.
 //!
-//! A window is asked for as a range that ends now (or `query_window_offset` ago), in steps of the scrape interval: shorter
-//! steps would only repeat each point, and a strategy that counts points would count them many times. With
-//! `"instant"`, or a window shorter than one step, it is the one value of that moment.
+//! A window is asked for as a range that ends now (or `query_window_offset` ago), in steps of the scrape
+//! interval: shorter steps would only repeat each point, and a strategy that counts points would count them
+//! many times. With `"instant"`, or a window shorter than one step, it is the one value of that moment.
 
 mod reply;
 

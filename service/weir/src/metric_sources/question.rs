@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use weir_scaling::{Check, NomadMetric, Policy, Source, Window};
 
-/// Nomad's clients measure every second, and each allocation is a request: it is asked no more often than this.
+/// Nomad's clients measure every second, and each allocation is a request: it is asked no more often than
+/// this.
 const NOMAD_AT_MOST: Duration = Duration::from_secs(5);
 
 /// A question that several checks may share.

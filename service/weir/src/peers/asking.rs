@@ -1,7 +1,8 @@
 //! Asks every other weir of the cluster once a second what its HAProxys do.
 //!
-//! In: who there is, by Consul. Out: [`Peers`] on a watch channel: what each said last and when, or why it does not. One
-//! that does not answer stays until its registration is gone too: until then its part of the load is unknown.
+//! In: who there is, by Consul. Out: [`Peers`] on a watch channel: what each said last and when, or why it
+//! does not. One that does not answer stays until its registration is gone too: until then its part of the
+//! load is unknown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,7 +73,7 @@ pub(crate) async fn run(
             meet(&mut known, &roll);
             asker.ask_all(&mut known).await;
             leave(&mut known, &roll);
-            let now = known.values().cloned().chain(double(roll.double)).collect();
+            let now = known.values().cloned().chain(asker.doubts(roll)).collect();
             // What was said before is over.
             drop(peers.send_replace(Ok(now)));
         }
@@ -93,17 +94,24 @@ fn leave(known: &mut BTreeMap<String, Peer>, roll: &Roll) {
 }
 
 /// Another weir at our own address hides somebody's load.
-fn double(entry: Option<Entry>) -> Option<Peer> {
-    let entry = entry?;
+fn double(entry: Entry) -> Peer {
     let error = format!(
-        "another weir says that it is at our own address {}; give each its own `advertise` (if it was this one before a \
-         restart, it goes by itself within half a minute)",
+        "another weir says that it is at our own address {}; give each its own `advertise` (if it was this one \
+         before a restart, it goes by itself within half a minute)",
         entry.address
     );
-    Some(Peer { entry, said: None, error: Some(error) })
+    Peer { entry, said: None, error: Some(error) }
 }
 
 impl Asker {
+    /// Reasons for which there may be others that are not known.
+    fn doubts(&self, roll: Roll) -> impl Iterator<Item = Peer> {
+        let error = "Consul does not show this weir's own registration, so it may hide others: give its token \
+                     `key_prefix \"weir/\"` and `session_prefix \"\"` with policy `write`";
+        let hidden = Peer { entry: self.own.clone(), said: None, error: Some(error.to_owned()) };
+        (!roll.shows_us).then_some(hidden).into_iter().chain(roll.double.map(double))
+    }
+
     async fn ask_all(&self, known: &mut BTreeMap<String, Peer>) {
         join_all(known.values_mut().map(|peer| self.ask(peer))).await;
     }
@@ -148,7 +156,14 @@ mod tests {
     }
 
     fn registered(run: &str) -> Roll {
-        Roll { others: BTreeMap::from([("b:1".to_owned(), entry(run))]), double: None }
+        Roll { others: BTreeMap::from([("b:1".to_owned(), entry(run))]), double: None, shows_us: true }
+    }
+
+    fn asker() -> Asker {
+        // A client of reqwest needs one; only the second call could fail.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (client, cluster, own) = (reqwest::Client::new(), "default".to_owned(), entry("me"));
+        Asker { client, scheme: "http", token: Token::None, cluster, own }
     }
 
     #[test]
@@ -169,9 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn a_double_is_said_to_be_one() {
-        assert!(double(None).is_none());
-        let peer = double(Some(entry("x"))).unwrap();
-        assert!(peer.error.unwrap().contains("at our own address b:1"));
+    fn a_double_and_a_folder_that_hides_us_are_doubts() {
+        let words = |roll| asker().doubts(roll).filter_map(|peer| peer.error).collect::<Vec<_>>();
+        assert_eq!(words(registered("x")), Vec::<String>::new());
+        let double = words(Roll { double: Some(entry("x")), ..registered("x") });
+        assert!(double.len() == 1 && double[0].contains("at our own address b:1"), "{double:?}");
+        let hidden = words(Roll::default());
+        assert!(hidden.len() == 1 && hidden[0].contains("own registration"), "{hidden:?}");
     }
 }

@@ -1,9 +1,9 @@
 //! What all load balancers of the cluster show, as one reading. Pure.
 //!
-//! In: what each node's weir saw last, with its age, or why it does not answer. Out: a [`Reading`] in which the
-//! processes of two nodes are told apart, and which names everything that is unknown; and when connections last went
-//! from one load balancer to another, as they come back in a burst then. A stopped HAProxy, and one that stands by, are
-//! known zeros: they add nothing to the slots of an instance.
+//! In: what each node's weir saw last, with its age, or why it does not answer. Out: a [`Reading`] in which
+//! the processes of two nodes are told apart, and which names everything that is unknown; and when
+//! connections last went from one load balancer to another, as they come back in a burst then. A stopped
+//! HAProxy, and one that stands by, are known zeros: they add nothing to the slots of an instance.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -12,11 +12,13 @@ use weir_scaling::{Process, Reading, Sample};
 
 use super::answer::{Balancer, State};
 
-/// How old a sample may be, however it came: it is taken, and fetched, once a second, and one of each may fail.
+/// How old a sample may be, however it came: it is taken, and fetched, once a second, and one of each may
+/// fail.
 pub(crate) const FRESH: Duration = Duration::from_secs(3);
 /// The time over which it is judged how much a load balancer has to do.
 const JUDGED: f64 = 5.0;
-/// Less than so many sessions and arrivals a second is what monitoring does to a load balancer that stands by,
+/// Less than so many sessions and arrivals a second is what monitoring does to a load balancer that stands
+/// by,
 const LITTLE: f64 = 1.0;
 /// and so is less than this part of what the busiest one has.
 const PART: f64 = 0.1;

@@ -1,7 +1,7 @@
 //! The listener on which other weirs read what this node's HAProxys do.
 //!
-//! One path, `/v1/samples`. Who does not send the cluster's secret gets 401 and nothing else; without a secret it listens on
-//! the loopback address only, which the configuration sees to.
+//! One path, `/v1/samples`. Who does not send the cluster's secret gets 401 and nothing else; without a
+//! secret it listens on the loopback address only, which the configuration sees to.
 
 use axum::Router;
 use axum::extract::State;

@@ -1,8 +1,9 @@
-//! The other load balancers of the cluster: each weir tells what its HAProxys do, and asks the others for theirs.
+//! The other load balancers of the cluster: each weir tells what its HAProxys do, and asks the others for
+//! theirs.
 //!
-//! In: what is read of the own HAProxys, the block `peer`, and Consul's catalogue. Out: one [`Reading`] of all of them, for
-//! the scaler. Whoever leads, each weir asks, so that a new leader has a warm history. Without the block this is the only
-//! load balancer.
+//! In: what is read of the own HAProxys, the block `peer`, and Consul's catalogue. Out: one [`Reading`] of
+//! all of them, for the scaler. Whoever leads, each weir asks, so that a new leader has a warm history.
+//! Without the block this is the only load balancer.
 //!
 //! | module | its idea |
 //! |---|---|

@@ -1,7 +1,8 @@
 //! Which weirs there are, as they wrote it into Consul's folder `weir/CLUSTER/peers/`.
 //!
-//! In: the answer to [`query`]. Out: the others, by where they listen. An entry that cannot be understood is passed over:
-//! it is of a later version, or of no weir. What an entry says is used to connect to, with the token of this cluster.
+//! In: the answer to [`query`]. Out: the others, by where they listen. An entry that cannot be understood is
+//! passed over: it is of a later version, or of no weir. What an entry says is used to connect to, with the
+//! token of this cluster.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +24,11 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Roll {
     pub(crate) others: BTreeMap<String, Entry>,
-    /// Another run has our own address: our last one, which ended badly a moment ago, or somebody who must not.
+    /// Another run has our own address: our last one, which ended badly a moment ago, or somebody who must
+    /// not.
     pub(crate) double: Option<Entry>,
+    /// Whether our own entry is there. Consul shows an empty folder to who may not read it, too.
+    pub(crate) shows_us: bool,
 }
 
 /// The folder of a cluster.
@@ -43,9 +47,8 @@ pub(crate) fn roll(catalogue: &Catalogue, cluster: &str, own: &Entry) -> Option<
     let mut roll = Roll::default();
     for entry in pairs.iter().filter_map(|pair| serde_json::from_str::<Entry>(&pair.value).ok()) {
         if entry.run == own.run {
-            continue;
-        }
-        if entry.address == own.address {
+            roll.shows_us = true;
+        } else if entry.address == own.address {
             roll.double = Some(entry);
         } else {
             roll.others.insert(entry.address.clone(), entry);
@@ -79,6 +82,7 @@ mod tests {
             [text(entry("a:1", "me")), text(entry("b:1", "x")), text(entry("b:1", "y")), "{}".to_owned()];
         let alone = of(&entries).unwrap();
         assert_eq!((alone.others.len(), alone.others["b:1"].run.as_str(), alone.double), (1, "y", None));
+        assert!(alone.shows_us && !of(&[]).unwrap().shows_us);
         let double = of(&[text(entry("a:1", "other"))]).unwrap();
         assert_eq!((double.others.len(), double.double.map(|entry| entry.run)), (0, Some("other".into())));
     }

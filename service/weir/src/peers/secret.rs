@@ -22,9 +22,13 @@ mod tests {
 
     use super::*;
 
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(0u8..3, 0..5)
+    }
+
     proptest! {
         #[test]
-        fn it_is_equality(one in prop::collection::vec(0u8..3, 0..5), other in prop::collection::vec(0u8..3, 0..5)) {
+        fn it_is_equality(one in text(), other in text()) {
             prop_assert_eq!(same(&one, &other), one == other);
         }
     }

@@ -1,7 +1,8 @@
-//! TLS between the load balancers: each shows its certificate, and takes only who shows one of the same authority.
+//! TLS between the load balancers: each shows its certificate, and takes only who shows one of the same
+//! authority.
 //!
-//! In: three PEM files, read once at the start. Out: a listener for `axum`, and the client's half. Fails where a file
-//! cannot be read or used, and says which.
+//! In: three PEM files, read once at the start. Out: a listener for `axum`, and the client's half. Fails
+//! where a file cannot be read or used, and says which.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! What Prometheus answers, as values. Pure.
 //!
-//! One series, or a scalar; of several it is not clear which is meant. A value that is no number is missing, and so is
-//! everything where the newest point is: what was before is not now.
+//! One series, or a scalar; of several it is not clear which is meant. A value that is no number is missing,
+//! and so is everything where the newest point is: what was before is not now.
 
 use serde::Deserialize;
 use serde_json::Value;
