@@ -17,6 +17,9 @@ use crate::scale_loop::{allocation, allocations};
 
 /// How often Nomad is asked while something is kept.
 const PERIOD: Duration = Duration::from_secs(2);
+/// How soon after a change of the catalogue the new allocations are asked about: before a job that was just started is
+/// purged, and not at each of many changes.
+const SOON: Duration = Duration::from_millis(250);
 /// How many allocations are asked about in one period: thousands at the start are spread over a minute or two.
 const ASKED: usize = 64;
 /// How long after a failure one is asked about again.
@@ -45,7 +48,13 @@ pub(crate) async fn follow(client: Client, mut catalogue: watch::Receiver<Arc<Ca
     // The first catalogue counts as new too.
     catalogue.mark_changed();
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            Ok(()) = catalogue.changed() => {
+                tokio::time::sleep(SOON).await;
+                catalogue.mark_changed();
+            }
+        }
         let kept: Vec<Kept> = pools.iter().map(|pool| kept(&pool.report)).collect();
         if catalogue.has_changed().unwrap_or_default() {
             let standing = allocations(&catalogue.borrow_and_update());
