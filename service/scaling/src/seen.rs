@@ -44,8 +44,9 @@ pub struct Seen {
     /// When this weir became the leader, or a load balancer its pair's master: connections come back in a
     /// burst then.
     pub role_changed: Option<SystemTime>,
-    /// Requests that weir itself holds while the group is at zero.
-    pub held: u64,
+    /// Requests that weir itself holds while the group is at zero; `None` where nobody would hold them, so that
+    /// nothing would bring the group back.
+    pub held: Option<u64>,
 }
 
 impl Default for Seen {
@@ -66,7 +67,7 @@ impl Default for Seen {
             placeable: None,
             deployment: Deployment::None,
             role_changed: None,
-            held: 0,
+            held: None,
         }
     }
 }

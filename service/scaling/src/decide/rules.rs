@@ -163,11 +163,12 @@ impl View<'_> {
         chain.no_more(max, bounds.ceiling);
     }
 
-    /// A group at zero stays so while nothing waits; another gets there after it was idle for long enough.
+    /// A group at zero stays so while nothing waits; another gets there after it was idle for long enough. Neither where
+    /// nothing would bring it back.
     fn may_be_zero(&self) -> bool {
         let Some(after) = self.policy.scale_to_zero else { return false };
         let idle = self.load().filter(|load| load.missing.is_empty()).and_then(|load| load.idle);
-        self.seen.held == 0 && (self.seen.count == 0 || idle.is_some_and(|idle| idle >= after))
+        self.seen.held == Some(0) && (self.seen.count == 0 || idle.is_some_and(|idle| idle >= after))
     }
 
     /// Whether a queue grew for good a moment ago.

@@ -54,7 +54,7 @@ pub(super) fn tally(view: &View<'_>, votes: &[Vote]) -> Tally {
 
 /// A group at zero looks at the requests that weir holds, and at nothing else: it has no server.
 fn at_zero(view: &View<'_>) -> Tally {
-    let held = view.seen.held;
+    let held = view.seen.held.unwrap_or(0);
     let slots = view.policy.slots.unwrap_or(u64::MAX) as f64;
     let (wanted, reason) = match held {
         0 => (0, "the count is 0 and no request waits".to_owned()),

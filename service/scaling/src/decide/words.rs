@@ -58,6 +58,9 @@ pub(super) fn rule(view: &View<'_>, clamp: &Clamp) -> String {
         Rule::Max => format!("{wanted} is above max = {}", view.bounds.ceiling),
         Rule::ScheduleMin => format!("{wanted} is below the schedule's min = {}", view.bounds.floor),
         Rule::ScheduleMax => format!("{wanted} is above the schedule's max = {}", view.bounds.ceiling),
+        Rule::LastInstance if view.policy.scale_to_zero.is_some() && view.seen.held.is_none() => {
+            "the last instance stays: nothing would hold the first requests while there is none".to_owned()
+        }
         Rule::LastInstance => "the last instance stays".to_owned(),
         _ => keeps(view, clamp),
     }

@@ -147,7 +147,7 @@ prop_compose! {
         placeable in option::of(0u64..50),
         deployment in prop_oneof![Just(Deployment::None), Just(Deployment::Own), Just(Deployment::Foreign)],
         role in option::of(0u64..100),
-        held in 0u64..3,
+        held in option::of(0u64..3),
         start in 0u64..100,
     ) -> Seen {
         let direction = |up| if up { Direction::Up } else { Direction::Down };

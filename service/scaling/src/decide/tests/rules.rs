@@ -204,9 +204,13 @@ fn to_zero_and_back_by_opt_in() {
     by(Rule::LastInstance, &plain(0, 20), &idle(10_000), 1);
     let zero = policy(0, 20, with_load(json!({"scale_to_zero": true, "scale_to_zero_after": "10m"})));
     by(Rule::LastInstance, &zero, &idle(599), 1);
-    goes(&zero, &idle(600), 0);
-    goes(&zero, &Seen { held: 1, ..idle(600) }, 1);
+    let held = |held, seen| Seen { held: Some(held), ..seen };
+    goes(&zero, &held(0, idle(600)), 0);
+    goes(&zero, &held(1, idle(600)), 1);
+    goes(&zero, &held(0, seen(0, unknown())), 0);
+    goes(&zero, &held(3, seen(0, unknown())), 1);
+    goes(&Policy { slots: Some(2), ..zero.clone() }, &held(3, seen(0, unknown())), 2);
+    // Where nothing would bring it back, the last instance stays, and a person's zero too.
+    by(Rule::LastInstance, &zero, &idle(600), 1);
     goes(&zero, &seen(0, unknown()), 0);
-    goes(&zero, &Seen { held: 3, ..seen(0, unknown()) }, 1);
-    goes(&Policy { slots: Some(2), ..zero }, &Seen { held: 3, ..seen(0, unknown()) }, 2);
 }
