@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// How soon after a change of the catalogue the new allocations are asked about: before a job that was just started is
 /// purged, and not at each of many changes.
 const SOON: Duration = Duration::from_millis(250);
-/// How many allocations are asked about in one period: thousands at the start are spread over a minute or two.
+/// How many allocations are asked about at once: thousands at the start are spread over a minute or two.
 const ASKED: usize = 64;
 /// How long after a failure one is asked about again.
 const FAILED_AGAIN: Duration = Duration::from_secs(30);
@@ -48,19 +48,23 @@ pub(crate) async fn follow(client: Client, mut catalogue: watch::Receiver<Arc<Ca
     // The first catalogue counts as new too.
     catalogue.mark_changed();
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
+        let is_tick = tokio::select! {
+            _ = ticks.tick() => true,
             Ok(()) = catalogue.changed() => {
                 tokio::time::sleep(SOON).await;
                 catalogue.mark_changed();
+                false
             }
-        }
+        };
         let kept: Vec<Kept> = pools.iter().map(|pool| kept(&pool.report)).collect();
         if catalogue.has_changed().unwrap_or_default() {
             let standing = allocations(&catalogue.borrow_and_update());
             owners.stand(standing, &kept);
         }
         owners.learn(&client).await;
+        if !is_tick {
+            continue;
+        }
         for ((pool, told), kept) in pools.iter().zip(&mut told).zip(&kept) {
             let zero = zero(&client, &owners, kept).await;
             if zero != *told {
