@@ -11,17 +11,22 @@ use tracing::warn;
 
 /// What the file holds; nothing where it is absent or cannot be used.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let text = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(error) => {
-            warn!("{}: cannot be read, going on without it: {error}", path.display());
-            return None;
-        }
-    };
+    let text = read_bytes(path)?;
     serde_json::from_slice(&text)
         .inspect_err(|error| warn!("{}: cannot be used, going on without it: {error}", path.display()))
         .ok()
+}
+
+/// The same as bytes.
+pub(crate) fn read_bytes(path: &Path) -> Option<Vec<u8>> {
+    match std::fs::read(path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => {
+            warn!("{}: cannot be read, going on without it: {error}", path.display());
+            None
+        }
+    }
 }
 
 /// Whole or not at all. Not synced to the disk: after a crash of the machine HAProxy starts from its files anyway.

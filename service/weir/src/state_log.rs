@@ -4,7 +4,7 @@
 //! down) is passed over with a warning; without the file weir goes on as on its first day.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -33,14 +33,7 @@ impl StateLog {
 
     /// The last value; nothing where there is none that can be used.
     pub(crate) fn last<T: DeserializeOwned>(&self) -> Option<T> {
-        let text = match std::fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return None,
-            Err(error) => {
-                warn!("{}: cannot be read, going on without it: {error}", self.path.display());
-                return None;
-            }
-        };
+        let text = state_file::read_bytes(&self.path)?;
         let lines = text.rsplit(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(serde_json::from_slice).find_map(|value| self.usable(value))
     }
