@@ -148,7 +148,8 @@ fn outcome(page: &mut String, policy: &PolicyStatus) {
     }
     if let Some(scale) = &policy.last_scale {
         let result = scale.error.as_ref().map_or("taken".to_owned(), |error| format!("not taken: {error}"));
-        line(page, "last scale", &format!("{} from {} to {}: {result}", scale.at, scale.from, scale.to));
+        let at = scale.at.strftime("%Y-%m-%dT%H:%M:%SZ");
+        line(page, "last scale", &format!("{at} from {} to {}: {result}", scale.from, scale.to));
     }
     if let Some(seconds) = policy.start_seconds {
         line(page, "start", &format!("instances served {seconds:.1} s after the last increase"));
