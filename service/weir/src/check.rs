@@ -29,11 +29,9 @@ pub(crate) async fn check(configs: &[PathBuf], jobs: &[PathBuf]) -> Found {
     for template in &loaded.config.templates {
         mistakes.extend(check_template(template));
     }
-    for path in jobs {
-        let found = job_check::check(path, None).await;
-        mistakes.extend(found.mistakes);
-        warnings.extend(found.warnings);
-    }
+    let jobs = job_check::check_all(jobs, None).await;
+    mistakes.extend(jobs.mistakes);
+    warnings.extend(jobs.warnings);
     Found { mistakes, warnings }
 }
 

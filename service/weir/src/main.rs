@@ -23,7 +23,6 @@ mod metric_sources;
 mod metrics;
 mod nomad_version;
 mod parts;
-
 mod peers;
 mod pool_loop;
 mod publish;
@@ -169,13 +168,7 @@ async fn check_policies(
         },
     };
     let nomad = block.map(|block| clients::nomad(&block, &environment())).transpose()?;
-    let mut all = check::Found::default();
-    for job in jobs {
-        let found = job_check::check(job, nomad.as_ref()).await;
-        all.mistakes.extend(found.mistakes);
-        all.warnings.extend(found.warnings);
-    }
-    Ok(say_found(all))
+    Ok(say_found(job_check::check_all(jobs, nomad.as_ref()).await))
 }
 
 fn say_found(found: check::Found) -> ExitCode {

@@ -7,7 +7,7 @@
 mod hcl;
 mod place;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hcl_edit::Span as _;
@@ -22,8 +22,19 @@ use crate::config::Problem;
 pub(crate) use hcl::blocks;
 use place::{Span, line, named};
 
+/// Checks all files, in their order.
+pub(crate) async fn check_all(paths: &[PathBuf], nomad: Option<&Client>) -> Found {
+    let mut all = Found::default();
+    for path in paths {
+        let found = check(path, nomad).await;
+        all.mistakes.extend(found.mistakes);
+        all.warnings.extend(found.warnings);
+    }
+    all
+}
+
 /// Checks one file.
-pub(crate) async fn check(path: &Path, nomad: Option<&Client>) -> Found {
+async fn check(path: &Path, nomad: Option<&Client>) -> Found {
     let mistake =
         |line, message| Found { mistakes: vec![Problem::new(path, line, message)], ..Found::default() };
     let text = match std::fs::read_to_string(path) {
