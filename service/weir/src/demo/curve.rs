@@ -23,8 +23,8 @@ const START: Duration = Duration::from_secs(4);
 const FOREVER: Duration = Duration::from_hours(24 * 365);
 /// From the wish for another count to a pool that has it: start, first check, deployment, with room for a slow machine.
 const REACTION: Duration = Duration::from_secs(6);
-/// The same for a pool that shrinks: its servers leave it at once.
-const SHRINKING: Duration = Duration::from_secs(3);
+/// The same for a pool that shrinks: its instances are drained first, which takes as long as a request.
+const SHRINKING: Duration = Duration::from_secs(5);
 
 /// The course of the show.
 #[derive(Debug, Clone)]
@@ -114,6 +114,12 @@ mod tests {
             let load = Duration::from_secs(seconds).saturating_sub(START);
             assert!(plan(seconds).back_by() < load, "{seconds} s");
         }
+    }
+
+    #[test]
+    fn a_shorter_show_is_not_blamed_for_what_it_had_no_time_for() {
+        let load = Duration::from_secs(25).saturating_sub(START);
+        assert!(plan(25).back_by() > load, "its instances are still drained then");
     }
 
     #[test]
