@@ -12,7 +12,7 @@ TRACES =
 # Runs the command in $1 as root where that is possible without asking; in a subshell, for its exit.
 AS_ROOT = if [ "$$(id -u)" = 0 ]; then sh -c "$$1"; elif sudo -n true 2>/dev/null; then sudo -n sh -c "$$1"; else exit 1; fi
 
-.PHONY: all help demo test test-haproxys fuzz lint check-freebsd bench bench-pure bench-watching simulate nomad-client-check tools compiler haproxy haproxys haproxy-doc consul
+.PHONY: all help demo test test-haproxys fuzz lint check-freebsd bench bench-pure bench-scaling bench-watching simulate nomad-client-check tools compiler haproxy haproxys haproxy-doc consul
 
 all: help
 
@@ -25,6 +25,7 @@ help:
 	@echo 'make check-freebsd        the same clippy for FreeBSD'
 	@echo 'make bench                from a change in Consul to an answer through HAProxy, beside a bare loop and consul-template'
 	@echo 'make bench-pure           parse, plan and render, by the number of pools and servers'
+	@echo 'make bench-scaling        a step of traffic on a scaled job: late and failed requests, instance-seconds, actions'
 	@echo 'make bench-watching       what each way of watching a thousand services costs Consul'
 	@echo 'make simulate             Weir against other autoscalers on made loads, and on the traces in TRACES=DIR: docs/simulation.md'
 	@echo 'make nomad-client-check   whether the Nomad client is in step with service/nomad/openapi.yaml'
@@ -84,6 +85,9 @@ bench: tools
 
 bench-pure: compiler
 	$(CARGO) bench -p weir --bench pure
+
+bench-scaling: tools
+	$(CARGO) bench -p weir --bench scaling
 
 bench-watching: tools
 	$(CARGO) bench -p weir --bench watching

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::rig::balancer;
 use crate::rig::nomad::Nomad;
 use crate::rig::site::Site;
 use crate::rig::{Load, wait_for};
@@ -74,7 +75,7 @@ async fn the_count_follows_the_load_on_a_real_nomad() {
     let Some(mut site) = Site::new().await else { return };
     let Some(nomad) = Nomad::start(site.dir(), &site.consul).await else { return };
     nomad.run(&job()).await;
-    site.options = format!("nomad {{\n  address = \"{}\"\n}}", nomad.address());
+    site.options = balancer::nomad(&nomad.address());
     site.write_template(&site.template(SERVERS));
     let mut weir = site.weir();
     let _haproxy = site.haproxy().await;
@@ -110,7 +111,7 @@ async fn a_purged_job_empties_its_pool() {
     let Some(mut site) = Site::new().await else { return };
     let Some(nomad) = Nomad::start(site.dir(), &site.consul).await else { return };
     nomad.run(&job()).await;
-    site.options = format!("nomad {{\n  address = \"{}\"\n}}", nomad.address());
+    site.options = balancer::nomad(&nomad.address());
     site.write_template(&site.template(SERVERS));
     let mut weir = site.weir();
     let haproxy = site.haproxy().await;

@@ -5,46 +5,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use weir_devcluster::Cluster;
 
+use crate::rig::balancer::{Balancer, TOKEN, leader as leadership};
 use crate::rig::cluster;
-use crate::rig::consul::Consul;
-use crate::rig::haproxy::{self, Haproxy};
-use crate::rig::site::Site;
-use crate::rig::tls;
-use crate::rig::weir::Weir;
-use crate::rig::{Load, SOON, http, ports, wait_for};
+use crate::rig::{Load, SOON, haproxy, http, tls, wait_for};
 
-const SERVERS: &str = "{{#each (service \"web\")}}    server {{Server}} {{Address}}:{{Port}} maxconn 4
-{{/each}}";
-const TOKEN: &str = "a-secret-of-all";
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// One load balancer of the pair.
-struct Balancer {
-    site: Site,
-    weir: Weir,
-    haproxy: Haproxy,
-    peer: u16,
-}
-
-impl Balancer {
-    async fn start(cluster: &Cluster, ssl: &str) -> Self {
-        let mut site = Site::beside(Consul::elsewhere(cluster.consul_addr().port()));
-        let peer = ports::free();
-        site.options = format!(
-            "nomad {{\n  address = \"http://{}\"\n}}\n\
-             peer {{\n  address = \"127.0.0.1:{peer}\"\n  token = \"{TOKEN}\"\n  {ssl}\n}}",
-            cluster.nomad_addr()
-        );
-        site.write_template(&site.template(SERVERS));
-        let mut weir = site.weir();
-        let haproxy = site.haproxy().await;
-        weir.wait_ready().await;
-        Self { site, weir, haproxy, peer }
-    }
-
-    async fn wait(&mut self, what: &str, predicate: impl Fn(&Value) -> bool) -> Value {
-        self.weir.wait_status(what, MINUTE, predicate).await
-    }
+async fn wait(balancer: &mut Balancer, what: &str, predicate: impl Fn(&Value) -> bool) -> Value {
+    balancer.weir.wait_status(what, MINUTE, predicate).await
 }
 
 /// A job with a policy, the leader, and a follower; both know each other.
@@ -57,11 +25,11 @@ async fn pair_with(ssl: &str) -> Option<(Cluster, Balancer, Balancer)> {
     haproxy::binary()?;
     let cluster = cluster::start().await;
     cluster.run_job(&cluster::web()).unwrap();
-    let mut leader = Balancer::start(&cluster, ssl).await;
-    leader.wait("it leads", |status| status["scaling"]["leader"]["state"] == "leading").await;
-    let mut follower = Balancer::start(&cluster, ssl).await;
+    let mut leader = Balancer::start_peer(&cluster, ssl).await;
+    wait(&mut leader, "it leads", |status| leadership(status) == "leading").await;
+    let mut follower = Balancer::start_peer(&cluster, ssl).await;
     for one in [&mut leader, &mut follower] {
-        one.wait("the other one answers", |status| status["peers"][0]["answers"] == true).await;
+        wait(one, "the other one answers", |status| status["peers"][0]["answers"] == true).await;
     }
     Some((cluster, leader, follower))
 }
@@ -98,14 +66,14 @@ async fn the_work_is_the_sum_of_both_for_the_leader_and_the_follower() {
     let Some((cluster, mut leader, mut follower)) = pair().await else { return };
     let loads = loaded(&cluster, [&leader, &follower]).await;
     // Eight lanes each: either one alone never has more than eight.
-    leader.wait("the leader sees both", |status| work(status) > 12.0).await;
-    follower.wait("the follower sees both", |status| work(status) > 12.0).await;
-    let refused = http::get(leader.peer, "/v1/samples").await.unwrap();
+    wait(&mut leader, "the leader sees both", |status| work(status) > 12.0).await;
+    wait(&mut follower, "the follower sees both", |status| work(status) > 12.0).await;
+    let refused = http::get(leader.peer(), "/v1/samples").await.unwrap();
     assert_eq!(refused.status, 401, "{}", refused.body);
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
-    let wrong = http::send(leader.peer, "GET", "/v1/samples", &bearer("a-secret-of-al"), "").await.unwrap();
+    let wrong = http::send(leader.peer(), "GET", "/v1/samples", &bearer("a-secret-of-al"), "").await.unwrap();
     assert_eq!(wrong.status, 401, "{}", wrong.body);
-    let right = http::send(leader.peer, "GET", "/v1/samples", &bearer(TOKEN), "").await.unwrap();
+    let right = http::send(leader.peer(), "GET", "/v1/samples", &bearer(TOKEN), "").await.unwrap();
     assert!(right.status == 200 && right.body.contains("\"samples\""), "{}", right.body);
     drop(loads);
 
@@ -125,14 +93,13 @@ async fn nothing_is_taken_away_while_a_killed_weir_is_still_registered() {
     let loads = loaded(&cluster, [&leader, &follower]).await;
     follower.weir.kill().await;
     drop(loads);
-    leader
-        .wait("the leader says who is missing", |status| {
-            status["peers"][0]["answers"] == false && !missing(status).is_empty()
-        })
-        .await;
+    wait(&mut leader, "the leader says who is missing", |status| {
+        status["peers"][0]["answers"] == false && !missing(status).is_empty()
+    })
+    .await;
     assert!(!has_fallen(&cluster), "{:?}", cluster::scaled(&cluster));
     // The registration ends 20 s after it was renewed last.
-    leader.wait("the registration is over", |status| status["peers"] == serde_json::json!([])).await;
+    wait(&mut leader, "the registration is over", |status| status["peers"] == serde_json::json!([])).await;
     assert!(!has_fallen(&cluster), "{:?}", cluster::scaled(&cluster));
     let since = Instant::now();
     wait_for("two are enough", MINUTE, async || has_fallen(&cluster).then_some(())).await;
@@ -144,12 +111,13 @@ async fn nothing_is_taken_away_while_a_killed_weir_is_still_registered() {
 async fn a_stopped_haproxy_is_zero_and_no_unknown() {
     let Some((cluster, mut leader, mut follower)) = pair().await else { return };
     let [_stays, gone] = loaded(&cluster, [&leader, &follower]).await;
-    leader.wait("the leader sees both", |status| work(status) > 12.0).await;
+    wait(&mut leader, "the leader sees both", |status| work(status) > 12.0).await;
     let since = Instant::now();
     follower.haproxy.kill().await;
     drop(gone);
     let status =
-        leader.wait("only its own work is left", |status| work(status) > 4.0 && work(status) <= 8.0).await;
+        wait(&mut leader, "only its own work is left", |status| work(status) > 4.0 && work(status) <= 8.0)
+            .await;
     assert_eq!(status["peers"][0]["answers"], true, "{status:#}");
     assert_eq!(missing(&status), "", "{status:#}");
     wait_for("fewer are enough", MINUTE, async || has_fallen(&cluster).then_some(())).await;
@@ -174,15 +142,15 @@ async fn with_tls_only_who_has_a_certificate_of_the_cluster_is_answered() {
     );
     let Some((cluster, mut leader, follower)) = pair_with(&ssl).await else { return };
     let loads = loaded(&cluster, [&leader, &follower]).await;
-    leader.wait("the leader sees both", |status| work(status) > 12.0).await;
+    wait(&mut leader, "the leader sees both", |status| work(status) > 12.0).await;
     drop(loads);
 
-    let plain = http::get(leader.peer, "/v1/samples").await;
+    let plain = http::get(leader.peer(), "/v1/samples").await;
     assert!(plain.is_err(), "{plain:?}");
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     let asked = async |identity: Option<[String; 2]>| {
         let request = format!("GET /v1/samples HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{bearer}\r\n");
-        tls::exchange(leader.peer, &path("ca.pem"), identity, &request).await
+        tls::exchange(leader.peer(), &path("ca.pem"), identity, &request).await
     };
     let known = asked(Some([path("node.pem"), path("node.key")])).await;
     assert!(known.contains("200 OK") && known.contains("\"samples\""), "{known}");

@@ -10,27 +10,53 @@ use super::consul::Consul;
 use super::haproxy::Haproxy;
 use super::site::Site;
 use super::weir::Weir;
-use super::{SOON, wait_for};
+use super::{SOON, ports, wait_for};
 
 const SERVERS: &str = "{{#each (service \"web\")}}    server {{Server}} {{Address}}:{{Port}} maxconn 4
 {{/each}}";
+
+/// What all peers show one another.
+pub(crate) const TOKEN: &str = "a-secret-of-all";
 
 /// A load balancer whose pool `web` is scaled.
 pub(crate) struct Balancer {
     pub(crate) site: Site,
     pub(crate) weir: Weir,
     pub(crate) haproxy: Haproxy,
+    peer: Option<u16>,
 }
 
 impl Balancer {
+    /// One that is alone.
     pub(crate) async fn start(cluster: &Cluster) -> Self {
-        let mut site = Site::beside(Consul::elsewhere(cluster.consul_addr().port()));
-        site.options = format!("nomad {{\n  address = \"http://{}\"\n}}", cluster.nomad_addr());
-        site.write_template(&site.template(SERVERS));
+        Self::start_in(site(cluster), SERVERS).await
+    }
+
+    /// One of several; `ssl` is a block of its block `peer`, or nothing.
+    pub(crate) async fn start_peer(cluster: &Cluster, ssl: &str) -> Self {
+        Self::start_peer_in(site(cluster), SERVERS, ssl).await
+    }
+
+    /// The same in a site that knows its Consul and its Nomad, with these servers in the pool `web`.
+    pub(crate) async fn start_peer_in(mut site: Site, servers: &str, ssl: &str) -> Self {
+        let peer = ports::free();
+        let block = format!("peer {{\n  address = \"127.0.0.1:{peer}\"\n  token = \"{TOKEN}\"\n  {ssl}\n}}");
+        site.options = format!("{}\n{block}", site.options);
+        Self { peer: Some(peer), ..Self::start_in(site, servers).await }
+    }
+
+    /// One that is alone in such a site.
+    pub(crate) async fn start_in(site: Site, servers: &str) -> Self {
+        site.write_template(&site.template(servers));
         let mut weir = site.weir();
         let haproxy = site.haproxy().await;
         weir.wait_ready().await;
-        Self { site, weir, haproxy }
+        Self { site, weir, haproxy, peer: None }
+    }
+
+    /// The port on which its peers ask it.
+    pub(crate) fn peer(&self) -> u16 {
+        self.peer.expect("it was started as one of several")
     }
 
     /// Waits until it leads.
@@ -80,6 +106,17 @@ impl Balancer {
     pub(crate) async fn explain(&self, target: &str) -> Output {
         self.site.http_command(&["policy", "explain", target]).await
     }
+}
+
+fn site(cluster: &Cluster) -> Site {
+    let mut site = Site::beside(Consul::elsewhere(cluster.consul_addr().port()));
+    site.options = nomad(&format!("http://{}", cluster.nomad_addr()));
+    site
+}
+
+/// The block that tells weir of the Nomad at `address`.
+pub(crate) fn nomad(address: &str) -> String {
+    format!("nomad {{\n  address = \"{address}\"\n}}")
 }
 
 /// What a weir says of its leadership.

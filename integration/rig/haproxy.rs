@@ -184,7 +184,7 @@ impl Haproxy {
     }
 }
 
-async fn exchange(socket: &Path, line: &str) -> Option<String> {
+pub(crate) async fn exchange(socket: &Path, line: &str) -> Option<String> {
     let stream = UnixStream::connect(socket).await.ok()?;
     say(stream, line).await.filter(|answer| !answer.is_empty())
 }

@@ -1,7 +1,7 @@
 //! A small HTTP server that answers with its own name: one instance of a service.
 //!
-//! `/health` answers 200, or 503 while the instance is ill; `/slow` answers after 200 ms, `/slow/3000` after 3 s;
-//! everything else at once. Connections are kept, as applications keep them. As a child of Nomad it is this very test
+//! `/health` answers 200, or 503 while the instance is ill; `/slow` answers after 200 ms, `/slow/3000` after 3 s,
+//! `/mean/50` after 50 ms on average (exponentially distributed); everything else at once. Connections are kept, as applications keep them. As a child of Nomad it is this very test
 //! binary, told by its environment to serve ([`as_a_task`]).
 
 use std::net::Ipv4Addr;
@@ -125,16 +125,26 @@ fn closes(head: &str) -> bool {
     head.starts_with("GET /health") || head.to_ascii_lowercase().contains("connection: close")
 }
 
+/// How long the answer to this path takes, where it does not come at once.
+fn takes(path: &str) -> Option<Duration> {
+    if let Some(mean) = path.strip_prefix("/mean/") {
+        let mean = Duration::from_millis(mean.parse().ok()?);
+        // 1 - u lies in (0, 1], so its logarithm is finite.
+        return Some(mean.mul_f64(-(1.0 - fastrand::f64()).ln()));
+    }
+    let time = path.strip_prefix("/slow")?;
+    Some(Duration::from_millis(time.trim_start_matches('/').parse().unwrap_or(200)))
+}
+
 impl Inside {
     async fn reply(&self, head: &str) -> String {
         let path = head.split(' ').nth(1).unwrap_or_default();
         let is_check = path == "/health";
         let counter = if is_check { &self.checked } else { &self.asked };
         counter.fetch_add(1, Ordering::Relaxed);
-        if let Some(time) = path.strip_prefix("/slow") {
-            let millis = time.trim_start_matches('/').parse().unwrap_or(200);
+        if let Some(takes) = takes(path) {
             self.busy.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(millis)).await;
+            tokio::time::sleep(takes).await;
             self.busy.fetch_sub(1, Ordering::Relaxed);
         }
         let is_ill = is_check && self.is_ill.load(Ordering::Relaxed);
@@ -144,14 +154,24 @@ impl Inside {
     }
 }
 
-/// What a Nomad task runs: serves on `WEIR_INSTANCE_PORT` until it is killed. Does nothing in a normal test run.
+/// What a Nomad task runs: does nothing in a normal test run.
 #[cfg(test)]
 #[tokio::test]
 async fn as_a_task() {
-    let port = std::env::var("WEIR_INSTANCE_PORT").ok().and_then(|port| port.parse().ok());
-    if let Some(port) = port {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-        let inside = Inside { name: format!("task-{port}"), ..Inside::default() };
-        serve(listener, Arc::new(inside)).await;
-    }
+    serve_as_a_task().await;
 }
+
+/// Serves on `WEIR_INSTANCE_PORT`, after `WEIR_INSTANCE_START` ms, until it is killed; returns where there is no port.
+pub(crate) async fn serve_as_a_task() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let Some(port) = number(PORT).and_then(|port| u16::try_from(port).ok()) else { return };
+    tokio::time::sleep(Duration::from_millis(number(START).unwrap_or(0))).await;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("the port is Nomad's");
+    let inside = Inside { name: format!("task-{port}"), ..Inside::default() };
+    serve(listener, Arc::new(inside)).await;
+}
+
+/// The port that a task serves on.
+pub(crate) const PORT: &str = "WEIR_INSTANCE_PORT";
+/// How long a task takes until it listens, in milliseconds.
+pub(crate) const START: &str = "WEIR_INSTANCE_START";
