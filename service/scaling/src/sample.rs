@@ -43,7 +43,8 @@ pub struct BackendSample {
     pub sessions: u64,
     /// Requests that wait for a server: `qcur` of the BACKEND row plus that of its servers' own queues.
     pub queue: u64,
-    /// Requests since the process started (`req_tot`; `stot` in TCP mode).
+    /// Requests that arrived since the process started, those on kept connections and those that wait included (`stot`;
+    /// `req_tot` counts them only at their end, on 2.6 to 3.2).
     pub requests: u64,
     /// Responses 5xx since the process started.
     pub errors: u64,

@@ -100,6 +100,7 @@ async fn a_sample_tells_served_from_queued() {
     assert_eq!((samples[0].process.pid, samples[0].leaving), (rig.pid().await, false));
     let web = &samples[0].backends[0];
     assert_eq!((web.name.as_str(), web.sessions), ("web", 4));
+    assert_eq!(web.requests, 4, "those that are not answered yet have arrived, too");
     let [a, b] = &web.servers[..] else { panic!("{web:?}") };
     assert_eq!((a.sessions, a.maxconn, a.address, a.state), (1, Some(1), Some(server), ServerState::NoCheck));
     assert!(b.backup && b.maxconn.is_none());
@@ -108,6 +109,17 @@ async fn a_sample_tells_served_from_queued() {
     let reading = sample(&stats_only).await.unwrap();
     assert!(matches!(reading.completeness, Completeness::OldWorkersUnknown { .. }));
     assert_eq!(reading.samples[0].process, samples[0].process, "both ways give the same identity");
+}
+
+/// What the rate of arrivals is made from: a queue must not hide them, nor a kept connection.
+#[tokio::test]
+async fn every_request_on_a_kept_connection_counts() {
+    let Some(rig) = Rig::started("    http-request return status 200\n").await else { return };
+    let mut client = request(rig.front).await;
+    for _ in 0..2 {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    }
+    until("all three have arrived", || async { rig.samples().await[0].backends[0].requests == 3 }).await;
 }
 
 #[tokio::test]
