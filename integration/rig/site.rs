@@ -36,6 +36,8 @@ pub(crate) struct Site {
     pub(crate) reload: Reload,
     /// How the pool `web` balances. With `static-rr` every change of its servers needs a reload.
     pub(crate) balance: &'static str,
+    /// How long a request may wait for a server.
+    pub(crate) queue_timeout: &'static str,
     pub(crate) log_level: &'static str,
     /// The stats socket that weir is told of, in the site's directory.
     stats: &'static str,
@@ -82,6 +84,7 @@ impl Site {
             consul_options: none(),
             reload: Reload::Master,
             balance: "roundrobin",
+            queue_timeout: "5s",
             log_level: "debug",
             stats: "stats.sock",
             http: ports::free(),
@@ -109,7 +112,7 @@ defaults
     timeout connect 2s
     timeout client 20s
     timeout server 20s
-    timeout queue 5s
+    timeout queue {queue}
     retries 3
     option redispatch 1
 frontend front
@@ -121,6 +124,7 @@ backend web
             stats = self.path("stats.sock").display(),
             front = self.front,
             balance = self.balance,
+            queue = self.queue_timeout,
         )
     }
 

@@ -88,6 +88,8 @@ impl Ground {
             let mut site = Site::beside(Consul::elsewhere(consul));
             site.options = balancer::nomad(&format!("http://127.0.0.1:{nomad}"));
             site.log_level = "info";
+            // As in `templates/haproxy.cfg.hbs`.
+            site.queue_timeout = "10s";
             balancers.push(match settings.balancers {
                 1 => Balancer::start_in(site, &servers).await,
                 _ => Balancer::start_peer_in(site, &servers, "").await,
@@ -121,6 +123,11 @@ impl Ground {
 
     pub(crate) fn nomad(&self) -> u16 {
         self.nomad
+    }
+
+    /// Where the first weir answers.
+    pub(crate) fn http(&self) -> u16 {
+        self.balancers[0].weir.http()
     }
 
     /// The processes of weir.
