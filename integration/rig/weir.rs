@@ -99,11 +99,6 @@ impl Weir {
         self.wait_status("weir is ready", SOON, |status| status["ready"] == true).await
     }
 
-    /// The port of its HTTP interface.
-    pub(crate) fn http(&self) -> u16 {
-        self.http
-    }
-
     /// Its process ID.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()

@@ -1,6 +1,7 @@
 //! Consul, Nomad with the job, and the load balancers.
 
-use std::time::Duration;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -125,9 +126,21 @@ impl Ground {
         self.nomad
     }
 
-    /// Where the first weir answers.
-    pub(crate) fn http(&self) -> u16 {
-        self.balancers[0].weir.http()
+    /// Prints why the count is what it is, whenever that is news; never, where nobody asked for it.
+    pub(crate) async fn say_reasons(&self) -> Infallible {
+        if std::env::var_os("WEIR_BENCH_REASONS").is_none() {
+            return std::future::pending().await;
+        }
+        let (begin, mut last) = (Instant::now(), String::new());
+        loop {
+            let status = self.balancers[0].weir.status().await.unwrap_or_default();
+            let reason = reason(&status["scaling"]["policies"][0]["last_decision"]);
+            if reason != last {
+                println!("{:.1} s: {reason}", begin.elapsed().as_secs_f64());
+                last = reason;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// The processes of weir.
@@ -158,6 +171,11 @@ pub(crate) async fn count(nomad: u16) -> Option<u64> {
     let reply = http::get(nomad, "/v1/job/web/scale").await.ok()?;
     let scale: Value = serde_json::from_str(&reply.body).ok()?;
     scale["TaskGroups"]["app"]["Desired"].as_u64()
+}
+
+fn reason(decision: &Value) -> String {
+    let text = |name: &str| decision[name].as_str().unwrap_or_default();
+    format!("{}: {}", text("action"), text("reason"))
 }
 
 /// The job for the devcluster.

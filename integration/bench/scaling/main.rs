@@ -62,7 +62,10 @@ async fn one(settings: &Settings) -> Outcome {
     ground.wait_steady().await;
     let watch = Watch::start(&ground);
     let traffic = Traffic::start(settings, &ground.fronts());
-    let seen = traffic.finish().await;
+    let seen = tokio::select! {
+        seen = traffic.finish() => seen,
+        never = ground.say_reasons() => match never {},
+    };
     // What follows the load still belongs to it: the last instances go a window later.
     ground.wait_steady().await;
     let watched = watch.stop().await;

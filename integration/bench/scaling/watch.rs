@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::ground::{Ground, allocations, count};
 use crate::rig::haproxy::exchange;
-use crate::rig::http;
 use crate::traffic::{END, STEP};
 use crate::usage::resident;
 
@@ -28,8 +26,6 @@ pub(crate) struct Watched {
     pub(crate) queued: Option<Duration>,
     /// The most that a weir had, in MiB.
     pub(crate) memory: f64,
-    /// What was printed last.
-    reason: String,
 }
 
 /// A watch that runs.
@@ -43,21 +39,12 @@ struct Places {
     nomad: u16,
     stats: PathBuf,
     weirs: Vec<u32>,
-    /// Where the first weir answers, and whether its reasons are printed.
-    http: u16,
-    says: bool,
 }
 
 impl Watch {
     pub(crate) fn start(ground: &Ground) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
-        let places = Places {
-            nomad: ground.nomad(),
-            stats: ground.stats(),
-            weirs: ground.weirs(),
-            http: ground.http(),
-            says: std::env::var_os("WEIR_BENCH_REASONS").is_some(),
-        };
+        let places = Places { nomad: ground.nomad(), stats: ground.stats(), weirs: ground.weirs() };
         let task = tokio::spawn(watch(places, is_over.clone()));
         Self { is_over, task }
     }
@@ -93,18 +80,8 @@ impl Watched {
         if at >= STEP && self.queued.is_none() && is_queued(&places.stats).await {
             self.queued = Some(at);
         }
-        if places.says {
-            self.say(at, places.http).await;
-        }
         let memory = places.weirs.iter().filter_map(|pid| resident(*pid));
         self.memory = memory.fold(self.memory, f64::max);
-    }
-
-    /// Prints why the count is what it is, where that is news.
-    async fn say(&mut self, at: Duration, http: u16) {
-        let Some(reason) = reason(http).await.filter(|reason| *reason != self.reason) else { return };
-        println!("{:.1} s: {reason}", at.as_secs_f64());
-        self.reason = reason;
     }
 
     /// From the first queue in the step to the first increase after it.
@@ -125,13 +102,4 @@ async fn is_queued(stats: &std::path::Path) -> bool {
     let table = exchange(stats, "show stat web 2 -1").await.unwrap_or_default();
     let queue = table.lines().nth(1).and_then(|row| row.split(',').nth(2)).map(str::to_owned);
     queue.is_some_and(|queue| queue != "0" && !queue.is_empty())
-}
-
-/// The last decision of a weir, in its own words.
-async fn reason(http: u16) -> Option<String> {
-    let reply = http::get(http, "/v1/status").await.ok()?;
-    let status: Value = serde_json::from_str(&reply.body).ok()?;
-    let decision = &status["scaling"]["policies"][0]["last_decision"];
-    let text = |name: &str| decision[name].as_str().unwrap_or_default().to_owned();
-    Some(format!("{}: {}", text("action"), text("reason")))
 }
