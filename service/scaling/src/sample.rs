@@ -52,6 +52,19 @@ pub struct BackendSample {
     pub servers: Vec<ServerSample>,
 }
 
+impl BackendSample {
+    /// Whether the next look should come sooner than usual, after one that showed `before`: more wait by more than chance,
+    /// and so many arrive that half a period tells how many they are.
+    pub fn is_pressed(&self, before: &Self) -> bool {
+        /// Half of them are off by a fifth.
+        const ENOUGH: u64 = 50;
+        let arrived = self.requests.saturating_sub(before.requests);
+        let grown = self.queue.saturating_sub(before.queue);
+        // Arrivals spread by the square root of their number; twice that is rare.
+        arrived >= ENOUGH && grown as f64 > 2.0 * (arrived as f64).sqrt()
+    }
+}
+
 /// One server in one process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSample {
@@ -97,5 +110,29 @@ impl ServerState {
     /// Whether new sessions may go to it.
     pub fn serves(self) -> bool {
         matches!(self, Self::Up | Self::NoCheck)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_presses_where_it_grows_by_more_than_chance() {
+        let backend = |requests, queue| BackendSample {
+            name: "web".into(),
+            sessions: queue,
+            queue,
+            requests,
+            errors: 0,
+            servers: Vec::new(),
+        };
+        let pressed =
+            |from: (u64, u64), to: (u64, u64)| backend(to.0, to.1).is_pressed(&backend(from.0, from.1));
+        assert!(pressed((1000, 0), (1300, 40)), "300 arrived, 40 more wait");
+        assert!(!pressed((1000, 0), (1300, 30)), "chance");
+        assert!(!pressed((1000, 90), (1300, 90)), "it waits, and does not grow");
+        assert!(!pressed((1000, 0), (1040, 40)), "half of so few arrivals tell little");
+        assert!(!pressed((1000, 0), (7, 40)), "counters were cleared");
     }
 }

@@ -115,10 +115,12 @@ pub enum Deployment {
 }
 
 impl Seen {
-    /// For how long still the newest instances start, where some do that were asked for.
+    /// For how long still the newest instances start, where some do that were asked for; else how long new ones would
+    /// take. Long after an increase, what does not serve is drained or cannot be placed.
     pub(crate) fn starts_for(&self, serving: u64, now: SystemTime) -> Duration {
+        let start = self.timing.start;
         let up = self.last_scale.filter(|last| last.direction == Direction::Up && serving < self.count);
-        let since = up.map_or(Duration::ZERO, |last| now.duration_since(last.at).unwrap_or_default());
-        self.timing.start.saturating_sub(since)
+        let since = up.map(|last| now.duration_since(last.at).unwrap_or_default());
+        since.filter(|since| *since < start * 2).map_or(start, |since| start.saturating_sub(since))
     }
 }

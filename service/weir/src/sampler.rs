@@ -1,4 +1,5 @@
-//! Looks at HAProxy once a second: who runs, what its servers do, how much work there is.
+//! Looks at HAProxy once a second: who runs, what its servers do, how much work there is. Where a queue has just
+//! grown it looks once more in between, as what arrives then is asked for in instances.
 //!
 //! Out: what the pool loop wants to know, as an event, and the samples for the scaler. For the loop an
 //! HAProxy that does not answer does not run; for the scaler only one at whose sockets nobody listens: what
@@ -18,7 +19,9 @@ use crate::pool_loop::{Event, Seen, SeenServer, SeenServers};
 use crate::status::HaproxyState;
 
 /// How often HAProxy is asked.
-const PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const PERIOD: Duration = Duration::from_secs(1);
+/// How long after a look at which a queue had grown it is asked once more.
+const SOON: Duration = Duration::from_millis(500);
 
 /// What the last turn over HAProxy's processes gave.
 #[derive(Debug, Clone)]
@@ -48,17 +51,19 @@ pub(crate) async fn run(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut version = KnownVersion::default();
     let mut since = Since::default();
-    let mut was_read = false;
+    let (mut was_read, mut pressure) = (false, Pressure::default());
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
             _ = ticks.tick() => {}
+            () = pressure.soon() => {}
         }
         let reading = match weir_haproxy::sample(&haproxy).await {
             Ok(reading) => Ok(Arc::new(reading)),
             Err(error) => Err(why(&haproxy, &error, was_read).await),
         };
         was_read |= reading.is_ok();
+        pressure.note(&reading);
         let seen = match &reading {
             Ok(reading) => seen(reading, version.of(&haproxy, reading).await, &mut since),
             Err(_) => Seen { state: Some(absent(&haproxy)), ..Seen::default() },
@@ -67,6 +72,43 @@ pub(crate) async fn run(
         // The loop is gone only when the daemon ends.
         let _ = events.send(Event::Seen(seen)).await;
     }
+}
+
+/// Whether a queue has just grown, and so another look is due soon.
+#[derive(Default)]
+struct Pressure {
+    before: Option<Arc<Reading>>,
+    soon: Option<tokio::time::Instant>,
+}
+
+impl Pressure {
+    /// Takes note of a look.
+    fn note(&mut self, reading: &Result<Arc<Reading>, Absent>) {
+        let was_extra = self.soon.take().is_some_and(|soon| soon <= tokio::time::Instant::now());
+        let Ok(now) = reading else { return };
+        let pressed = self.before.replace(now.clone()).is_some_and(|before| is_pressed(&before, now));
+        if pressed && !was_extra {
+            self.soon = Some(tokio::time::Instant::now() + SOON);
+        }
+    }
+
+    /// Waits until it is due; for ever where it is not.
+    async fn soon(&self) {
+        match self.soon {
+            Some(soon) => tokio::time::sleep_until(soon).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Whether a queue of the process in force has grown from one look to the next.
+fn is_pressed(before: &Reading, now: &Reading) -> bool {
+    let (Some(before), Some(now)) = (current(before), current(now)) else { return false };
+    before.process == now.process
+        && now.backends.iter().filter(|backend| backend.queue > 0).any(|backend| {
+            let same = before.backends.iter().find(|before| before.name == backend.name);
+            same.is_some_and(|before| backend.is_pressed(before))
+        })
 }
 
 /// Why it could not be read. Where there is no socket at all it may be that others are configured than

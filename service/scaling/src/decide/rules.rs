@@ -116,7 +116,7 @@ impl View<'_> {
     fn keep(&self, chain: &mut Chain) {
         let count = self.seen.count;
         let window = self.policy.scale_down.window(self.seen.timing.block).max(FRESH);
-        if self.rush || self.settles() {
+        if self.rush || self.settles() || self.waits() {
             chain.no_fewer(Rule::Panic, count);
         }
         if self.seen.role_changed.is_some_and(|at| self.since(at) < window) {
@@ -169,6 +169,11 @@ impl View<'_> {
         let Some(after) = self.policy.scale_to_zero else { return false };
         let idle = self.load().filter(|load| load.missing.is_empty()).and_then(|load| load.idle);
         self.seen.held == Some(0) && (self.seen.count == 0 || idle.is_some_and(|idle| idle >= after))
+    }
+
+    /// Whether requests wait for a slot, or a queue has just appeared: then no slot is one too many.
+    fn waits(&self) -> bool {
+        self.load().is_some_and(|load| load.is_saturated() || load.surges(self.policy.panic.queue))
     }
 
     /// Whether a queue grew for good a moment ago.

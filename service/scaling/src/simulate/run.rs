@@ -20,7 +20,8 @@ pub fn run(setting: &Setting, scaler: &mut dyn Scaler) -> Outcome {
     let mut model = Model::new(setting);
     for (second, &rate) in setting.rates.iter().enumerate() {
         let ends = (second as Micros + 1) * SECOND;
-        let arrived = model.arrivals(rate, ends - SECOND, ends);
+        let again = (second > 0 && scaler.looks_again()).then_some(ends - SECOND / 2);
+        let arrived = model.arrivals(rate, ends, again, scaler);
         model.advance(ends);
         model.look(ends, scaler);
         model.note(arrived);
@@ -48,6 +49,8 @@ struct Model {
     waits: Waits,
     /// Work times time since the last look, in request-microseconds, and until when it is summed.
     area: (u64, Micros),
+    /// The mean of the work in the second before the last look.
+    mean_work: f64,
     outcome: Outcome,
 }
 
@@ -64,6 +67,7 @@ impl Model {
             ended: Vec::new(),
             waits: Waits::default(),
             area: (0, 0),
+            mean_work: 0.0,
             outcome: Outcome { peak: cluster.initial, ..Outcome::default() },
         };
         for _ in 0..cluster.initial {
@@ -74,19 +78,29 @@ impl Model {
         model
     }
 
-    /// All requests of a second. Without memory, a process of another rate may begin anew in each.
-    fn arrivals(&mut self, rate: f64, from: Micros, ends: Micros) -> u64 {
+    /// All requests of the second that ends then, and the look in the middle of it where there is one. Without memory,
+    /// a process of another rate may begin anew in each second.
+    fn arrivals(
+        &mut self,
+        rate: f64,
+        ends: Micros,
+        mut again: Option<Micros>,
+        scaler: &mut dyn Scaler,
+    ) -> u64 {
         let before = self.pool.arrived();
-        if rate <= 0.0 {
-            return 0;
-        }
-        let mut at = from + micros(self.random.exponential() / rate);
-        while at < ends {
+        let mut at = ends - SECOND;
+        loop {
+            at += if rate > 0.0 { micros(self.random.exponential() / rate) } else { SECOND };
+            if let Some(half) = again.take_if(|half| at >= *half) {
+                self.advance(half);
+                self.ask(half, self.mean_work, scaler);
+            }
+            if at >= ends {
+                return self.pool.arrived() - before;
+            }
             self.advance(at);
             self.arrive(at);
-            at += micros(self.random.exponential() / rate);
         }
-        self.pool.arrived() - before
     }
 
     fn arrive(&mut self, now: Micros) {
@@ -155,7 +169,11 @@ impl Model {
     }
 
     fn look(&mut self, now: Micros, scaler: &mut dyn Scaler) {
-        let mean_work = std::mem::take(&mut self.area.0) as f64 / SECOND as f64;
+        self.mean_work = std::mem::take(&mut self.area.0) as f64 / SECOND as f64;
+        self.ask(now, self.mean_work, scaler);
+    }
+
+    fn ask(&mut self, now: Micros, mean_work: f64, scaler: &mut dyn Scaler) {
         let view =
             View { now, pool: &self.pool, group: &self.group, mean_work, steps: &self.outcome.actions };
         let (second, from) = (view.second(), view.count());

@@ -11,6 +11,11 @@ pub trait Scaler {
     /// anything.
     fn look(&mut self, view: &View<'_>) -> Option<Ask>;
 
+    /// Whether it looks once more half a second later; asked after a look.
+    fn looks_again(&self) -> bool {
+        false
+    }
+
     /// Nomad did what was asked in this second. A refusal is not told.
     fn scaled(&mut self, _second: u64, _from: u64, _to: u64) {}
 }

@@ -38,6 +38,9 @@ pub struct Weir {
     timing: Timing,
     history: History,
     memory: Memory,
+    /// The backend at the last look, and whether its queue had grown by then.
+    before: Option<BackendSample>,
+    pressed: bool,
     /// Why the last change was asked for.
     reason: String,
     /// The reasons of the changes that Nomad carried out, with their seconds.
@@ -51,12 +54,19 @@ impl Weir {
         let block = start + Duration::from_secs_f64(cluster.min_healthy.unwrap_or(0.0));
         let history = History::new(policy.looks_back());
         let (memory, timing) = (Memory::default(), Timing { start, block });
-        Self { policy, timing, history, memory, reason: String::new(), reasons: Vec::new() }
+        let (before, pressed, reason, reasons) = (None, false, String::new(), Vec::new());
+        Self { policy, timing, history, memory, before, pressed, reason, reasons }
     }
 
     /// Why the count was changed, with the second of each change.
     pub fn reasons(&self) -> &[(u64, String)] {
         &self.reasons
+    }
+
+    fn note_pressure(&mut self, reading: Reading) {
+        let now = reading.samples.into_iter().flat_map(|sample| sample.backends).next();
+        let before = std::mem::replace(&mut self.before, now);
+        self.pressed = self.before.as_ref().zip(before).is_some_and(|(now, before)| now.is_pressed(&before));
     }
 
     fn seen(&self, view: &View<'_>) -> Seen {
@@ -88,7 +98,9 @@ impl Weir {
 impl Scaler for Weir {
     fn look(&mut self, view: &View<'_>) -> Option<Ask> {
         let addresses = view.live().filter_map(|(number, _, _)| address(number)).collect();
-        self.history.push(measure(&reading(view), &addresses));
+        let reading = reading(view);
+        self.history.push(measure(&reading, &addresses));
+        self.note_pressure(reading);
         let interval = self.policy.evaluation_interval.as_secs().max(1);
         if !view.second().is_multiple_of(interval) {
             return None;
@@ -98,6 +110,10 @@ impl Scaler for Weir {
         let asks = matches!(decision.action, Action::Scale | Action::Blocked);
         self.reason = decision.reason;
         asks.then_some(Ask { count: decision.to, supersede: decision.supersede })
+    }
+
+    fn looks_again(&self) -> bool {
+        self.pressed && self.policy.evaluation_interval <= Policy::EVALUATION_INTERVAL
     }
 
     fn scaled(&mut self, second: u64, _from: u64, _to: u64) {

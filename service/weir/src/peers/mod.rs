@@ -138,6 +138,17 @@ impl Balancers {
         Self { own, others, joiner: Joiner::default() }
     }
 
+    /// Waits for the next look at the first of the own HAProxys, which paces all: a reading is as new as can be, and
+    /// there are not more of them than looks.
+    pub(crate) async fn looked(&mut self) {
+        if let Some((_, taken)) = self.own.0.first_mut()
+            && taken.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+
     /// What all of them show now.
     pub(crate) fn read(&mut self, now: SystemTime) -> Reading {
         let seen = Seen { ago: Duration::ZERO, haproxies: self.own.balancers() };

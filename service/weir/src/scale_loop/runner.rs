@@ -22,8 +22,8 @@ use crate::status::ScalingStatus;
 const WAITING: usize = 256;
 /// How long Consul may take for the intents of one drain.
 const CONSUL: Duration = Duration::from_secs(10);
-/// How often the samples are gathered.
-const PERIOD: Duration = Duration::from_secs(1);
+/// How long after a look at the own HAProxy the next one is overdue; what others show is taken without it.
+const OVERDUE: Duration = Duration::from_millis(1500);
 
 /// What the scale loop listens to.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ pub(crate) struct Inputs {
 pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
     let mut scale_loop = ScaleLoop::default();
     let (outcomes, mut queue) = mpsc::channel(WAITING);
-    let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut overdue = tokio::time::interval(OVERDUE);
+    overdue.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     inputs.intents.mark_changed();
     loop {
         let event = tokio::select! {
@@ -62,11 +62,11 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
             Ok(()) = inputs.intents.changed() => {
                 Event::Intents(newest(&mut inputs.intents).in_force.clone())
             }
-            _ = ticks.tick() => {
-                let reading = inputs.balancers.read(SystemTime::now());
-                scale_loop.note_role_change(inputs.balancers.role_changed());
-                Event::Sampled(reading)
+            () = inputs.balancers.looked() => {
+                overdue.reset();
+                sampled(&mut scale_loop, &mut inputs.balancers)
             }
+            _ = overdue.tick() => sampled(&mut scale_loop, &mut inputs.balancers),
         };
         let now = Instant::now();
         for effect in scale_loop.handle(now, SystemTime::now(), event) {
@@ -74,6 +74,12 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
         }
         inputs.report.send_replace(scale_loop.report(now));
     }
+}
+
+fn sampled(scale_loop: &mut ScaleLoop, balancers: &mut Balancers) -> Event {
+    let reading = balancers.read(SystemTime::now());
+    scale_loop.note_role_change(balancers.role_changed());
+    Event::Sampled(reading)
 }
 
 fn newest<T: Clone>(receiver: &mut watch::Receiver<T>) -> T {

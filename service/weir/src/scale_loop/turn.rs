@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use weir_nomad::policies::Reach;
-use weir_scaling::{Action, Decision, RawPolicy, Reading, decide, measure};
+use weir_scaling::{Action, Decision, Policy, RawPolicy, Reading, decide, measure};
 
 use super::ScaleLoop;
 use super::job::{JobKey, Plan};
@@ -36,13 +36,13 @@ impl ScaleLoop {
         self.look_where_due(now);
     }
 
-    /// Whether the policy's evaluation interval is over. Samples come once a second, give or take.
+    /// Whether the policy's evaluation interval is over. Samples come once a second, give or take; in between only
+    /// where a queue grows, which every policy is told of that shall be evaluated as often as there are samples.
     fn is_due(&mut self, now: Instant, id: &str) -> bool {
         let Some(tracked) = self.policies.get_mut(id) else { return false };
         let interval = tracked.good.as_ref().map_or(Duration::ZERO, |policy| policy.evaluation_interval);
-        let due = tracked
-            .considered
-            .is_none_or(|at| now.duration_since(at) + Duration::from_millis(100) >= interval);
+        let is_over = |at| now.duration_since(at) + Duration::from_millis(100) >= interval;
+        let due = interval <= Policy::EVALUATION_INTERVAL || tracked.considered.is_none_or(is_over);
         if due {
             tracked.considered = Some(now);
         }

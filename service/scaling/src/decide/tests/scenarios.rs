@@ -133,6 +133,54 @@ fn a_queue_that_appears_is_measured_for_a_second_first() {
 }
 
 #[test]
+fn nothing_is_taken_away_while_requests_wait() {
+    let load = |queues| Load {
+        queues,
+        queued: 12.0,
+        work: 31.0,
+        serving: 2,
+        slots: Some(10.0),
+        steady: 4.0,
+        service_time: Some(0.01),
+        rate: Some(100.0),
+        newest_rate: Some(100.0),
+        completions: Some(100.0),
+        ..Load::default()
+    };
+    // Every slot is busy though few are needed in the mean: a queue has appeared, or is served again.
+    for queues in [[90.0, 0.0], [20.0, 30.0]] {
+        by(Rule::Panic, &plain(1, 20), &seen(2, Demand::Known(load(queues))), 2);
+    }
+    let none = Load { queued: 0.0, work: 4.0, ..load([0.0, 0.0]) };
+    goes(&plain(1, 20), &seen(2, Demand::Known(none)), 1);
+}
+
+/// Long after an increase what does not serve is no new instance, but one that is drained or finds no room.
+#[test]
+fn an_old_increase_does_not_shorten_how_long_new_instances_take() {
+    let asked = |seconds| {
+        let load = Load {
+            queues: [320.0, 100.0],
+            queued: 200.0,
+            work: 215.0,
+            steady: 10.0,
+            rate: Some(220.0),
+            newest_rate: Some(300.0),
+            completions: Some(77.0),
+            service_time: Some(0.13),
+            serving: 2,
+            slots: Some(5.0),
+            ..Load::default()
+        };
+        let last_scale = Some(LastScale { at: ago(seconds), direction: Direction::Up });
+        let sight = Seen { last_scale, ..seen(3, Demand::Known(load)) };
+        decide(&plain(2, 20), &sight, now()).to
+    };
+    assert!(asked(60) > asked(4), "{} {}", asked(60), asked(4));
+    assert_eq!(asked(60), asked(600));
+}
+
+#[test]
 fn a_count_that_a_person_set_is_the_new_start() {
     // Somebody went to 10 though 2 would do: for the cooldown it stays, then it is treated as any count.
     let by_hand = |seconds| Seen {
