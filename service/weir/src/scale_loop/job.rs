@@ -152,6 +152,11 @@ impl ScaleLoop {
         }
     }
 
+    /// What was asked before Nomad went away may be lost, and would be waited for although it is back.
+    pub(super) fn give_up_looks(&mut self) {
+        self.jobs.values_mut().for_each(|job| job.in_flight = false);
+    }
+
     pub(super) fn looked(&mut self, now: Instant, time: SystemTime, key: &JobKey, look: Result<Look, Error>) {
         if !self.keep_look(now, time, key, look) {
             return;

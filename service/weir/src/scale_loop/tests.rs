@@ -345,6 +345,24 @@ fn a_nomad_that_hangs_is_away_until_the_probe_is_answered() {
 }
 
 #[test]
+fn a_look_that_was_lost_with_nomad_is_not_waited_for_once_it_is_back() {
+    let mut world = World::leading();
+    world.seconds(2);
+    let looks = |world: &mut World| {
+        world.now += Duration::from_secs(6);
+        world.time += Duration::from_secs(6);
+        let reading = Reading { at: world.time, samples: vec![world.sample()], missing: Vec::new() };
+        let effects = world.scale_loop.handle(world.now, world.time, Event::Sampled(reading));
+        effects.iter().filter(|effect| matches!(effect, Effect::Look { .. })).count()
+    };
+    assert_eq!((looks(&mut world), looks(&mut world)), (1, 0), "one at a time");
+    world.event(Event::Hung(Some("no answer".into())));
+    assert_eq!(looks(&mut world), 0, "not while Nomad is away");
+    world.event(Event::Hung(None));
+    assert_eq!(looks(&mut world), 1);
+}
+
+#[test]
 fn another_source_is_asked_and_its_answer_decides() {
     let mut world = World::leading();
     let strategy = json!([{"target-value": [{"target": 10}]}]);
