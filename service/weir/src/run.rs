@@ -273,6 +273,7 @@ impl Shared<'_> {
             consul: self.consul.clone(),
             catalogue: self.catalogue.clone(),
             own,
+            state_dir: &self.config.state_dir,
             parts: self.parts,
         }
     }
