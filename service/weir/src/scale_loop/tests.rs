@@ -489,6 +489,39 @@ fn a_deployment_of_somebody_else_is_waited_for_and_counted() {
 }
 
 #[test]
+fn a_deployment_that_is_waited_for_is_named_with_what_ends_it() {
+    let mut world = World::leading();
+    let named = |world: &mut World, description: &str| {
+        let id = "0123456789abcdef".to_owned();
+        world.deployment =
+            Some(weir_nomad::Deployment { id, description: description.into(), ..deployment(39) });
+        world.seconds(6);
+        world.scale_loop.report(world.now).policies.remove(0).deployment.unwrap()
+    };
+    let canaries = named(&mut world, "Deployment is running but requires manual promotion");
+    assert!(canaries.contains("`nomad deployment promote 01234567`"), "{canaries}");
+    let slow = named(&mut world, "Deployment is running");
+    assert!(slow.starts_with("01234567: Deployment is running; "), "{slow}");
+    world.deployment = None;
+    world.seconds(2);
+    assert_eq!(world.scale_loop.report(world.now).policies[0].deployment, None);
+}
+
+#[test]
+fn an_alarm_is_recorded_once_however_often_it_comes_and_goes() {
+    let mut world = World::leading();
+    world.seconds(2);
+    let tracked = world.scale_loop.policies.get_mut("p").unwrap();
+    let calm = tracked.last.clone().unwrap();
+    let alarm = weir_scaling::Decision { alarm: true, ..calm.clone() };
+    let mut records = |second: u64, decision| {
+        tracked.note(world.now + Duration::from_secs(second), decision).into_iter().count()
+    };
+    let seen = [(0, &alarm), (1, &calm), (2, &alarm), (60, &alarm), (125, &alarm)];
+    assert_eq!(seen.map(|(second, decision)| records(second, decision)), [1, 0, 0, 0, 1]);
+}
+
+#[test]
 fn the_deployment_of_our_own_scale_is_ours_and_that_of_a_later_change_is_not() {
     let mut world = World::leading();
     world.sessions = 20;
