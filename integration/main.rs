@@ -37,6 +37,8 @@ mod maintenance;
 #[cfg(test)]
 mod nomad;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod pools;

@@ -15,14 +15,14 @@ use crate::rig::{cluster, haproxy, wait_for};
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A server that answers every query with one value.
-struct Fake {
-    port: u16,
+pub(crate) struct Fake {
+    pub(crate) port: u16,
     value: Arc<Mutex<String>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Fake {
-    async fn start(value: &str) -> Self {
+    pub(crate) async fn start(value: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let port = listener.local_addr().expect("an address").port();
         let value = Arc::new(Mutex::new(value.to_owned()));
@@ -30,7 +30,7 @@ impl Fake {
         Self { port, value, task }
     }
 
-    fn set(&self, value: &str) {
+    pub(crate) fn set(&self, value: &str) {
         value.clone_into(&mut self.value.lock().expect("not poisoned"));
     }
 }

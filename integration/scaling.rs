@@ -1,6 +1,7 @@
 //! Down again: what Nomad will stop is drained first, whatever happens meanwhile; and what a deployment does
 //! to a count.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -48,6 +49,13 @@ async fn intents(cluster: &Cluster) -> usize {
 /// How many requests were cut by stopped instances.
 fn cut(cluster: &Cluster) -> u64 {
     cluster.instances().iter().map(|instance| instance.cut).sum()
+}
+
+/// `weir policy explain` says why.
+async fn explained(balancer: &Balancer, why: &str) {
+    let page = said(&balancer.explain("web/app").await);
+    println!("{page}");
+    assert!(page.contains(why), "{why:?} is not in\n{page}");
 }
 
 /// The counts that drains were begun for and ended with, in order.
@@ -147,8 +155,7 @@ async fn a_deploy_that_resets_the_count_at_peak_is_made_good_as_soon_as_nomad_le
         policy["last_decision"]["action"] == "blocked" && reason.contains("somebody else started")
     };
     balancer.wait_policy("the deployment is waited for", MINUTE, waits).await;
-    let said = said(&balancer.explain("web").await);
-    assert!(said.contains("waits for a deployment that somebody else started"), "{said}");
+    explained(&balancer, "waits for a deployment that somebody else started").await;
     wait_count(&cluster, "the need is asked for again", MINUTE, |count| count >= 5).await;
     let metrics = balancer.weir.metrics().await;
     let blocked = metrics.lines().find(|line| line.starts_with("weir_policy_blocked_seconds_total{"));
@@ -185,6 +192,7 @@ async fn a_canary_that_waits_for_promotion_is_no_capacity_and_is_waited_for() {
     };
     balancer.wait_policy("more are wanted", MINUTE, blocked).await;
     assert_eq!(count(&cluster).await, 2, "nothing was forced");
+    explained(&balancer, "nomad deployment promote ").await;
     let promoted = http::send(port, "PUT", &format!("/v1/deployment/promote/{id}"), "", "{}").await.unwrap();
     assert_eq!(promoted.status, 200, "{}", promoted.body);
     wait_count(&cluster, "the need is asked for", MINUTE, |count| count >= 5).await;
@@ -209,5 +217,53 @@ async fn where_only_some_find_room_no_more_than_these_are_asked_for() {
     };
     balancer.wait_policy("it says why it stays there", MINUTE, full).await;
     assert!(cluster::scaled(&cluster).iter().all(|count| *count <= 4));
+    explained(&balancer, "more than the cluster has room for, 4").await;
     drop(load);
+}
+
+/// How many decisions there were about the one policy.
+fn decided(policy: &Value) -> u64 {
+    let all = policy["decisions"].as_object().into_iter().flatten();
+    all.filter_map(|(_, count)| count.as_u64()).sum()
+}
+
+/// Two more lanes at a time, up to as many as need twice what the job may have.
+async fn grow(front: u16, loads: &mut Vec<Load>) -> Infallible {
+    let mut ticks = tokio::time::interval(Duration::from_millis(600));
+    while loads.len() < 60 {
+        ticks.tick().await;
+        loads.push(Load::start(front, "/", 2, Duration::ZERO));
+    }
+    std::future::pending().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_a_slow_dependency_the_count_stops_where_more_would_not_help() {
+    if haproxy::binary().is_none() {
+        return;
+    }
+    let cluster = cluster::start().await;
+    // Together they do what two do alone, as before a database with eight connections.
+    cluster.run_job(&JobSpec { max: 16, shared_slots: Some(8), ..cluster::web() }).unwrap();
+    let mut balancer = Balancer::start(&cluster).await;
+    balancer.is_ready(2).await;
+    let front = balancer.site.front;
+    let mut loads = vec![Load::start(front, "/", 6, Duration::ZERO)];
+    let alarmed = balancer
+        .wait_policy("more would not help", MINUTE * 2, |policy| policy["last_decision"]["alarm"] == true);
+    let policy = tokio::select! {
+        policy = alarmed => policy,
+        never = grow(front, &mut loads) => match never {},
+    };
+    let most = count(&cluster).await;
+    assert!((3..=10).contains(&most), "{most} of 16");
+    explained(&balancer, "no_gain: ").await;
+    let enough = decided(&policy) + 5;
+    balancer.wait_policy("it stays there", MINUTE, |policy| decided(policy) >= enough).await;
+    assert_eq!(count(&cluster).await, most);
+    let metrics = balancer.weir.metrics().await;
+    let alarm = metrics.lines().find(|line| line.starts_with("weir_policy_alarm{"));
+    assert!(alarm.is_some_and(|line| line.ends_with(" 1")), "{metrics}");
+    let records = balancer.weir.records().await;
+    assert!(records.iter().any(|record| record["kind"] == "no_gain"), "{records:#?}");
 }

@@ -10,6 +10,7 @@ pub(crate) mod consul;
 pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod instance;
+pub(crate) mod line;
 pub(crate) mod load;
 pub(crate) mod nomad;
 pub(crate) mod ports;

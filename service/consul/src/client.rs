@@ -25,6 +25,8 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 const SLACK: Duration = Duration::from_secs(5);
 /// What a request that the server does not hold may take.
 const PLAIN: Duration = Duration::from_secs(10);
+/// The same for one that is small, and by which a Consul that is away, or back, is noticed.
+const BRIEF: Duration = Duration::from_secs(3);
 /// A connection that ends unanswered within this time was probably never let in.
 const AT_ACCEPT: Duration = Duration::from_secs(1);
 
@@ -60,6 +62,8 @@ pub(crate) struct Read {
     /// 0: do not wait.
     pub(crate) index: u64,
     pub(crate) stale: bool,
+    /// What the answer may take where Consul does not hold it.
+    patience: Duration,
 }
 
 impl Read {
@@ -71,7 +75,13 @@ impl Read {
             may_be_missing: false,
             index: 0,
             stale: false,
+            patience: PLAIN,
         }
+    }
+
+    /// Not waited for as long as others.
+    fn brief(self) -> Self {
+        Self { patience: BRIEF, ..self }
     }
 
     /// A key; what ends in `/` or is empty is a prefix.
@@ -197,7 +207,7 @@ impl Client {
 
     /// The leader's address; [`Error::NoLeader`] where there is none.
     pub async fn leader(&self) -> Result<String, Error> {
-        let leader: String = decode::json(&self.get(&Read::new(["status", "leader"])).await?)?;
+        let leader: String = decode::json(&self.get(&Read::new(["status", "leader"]).brief()).await?)?;
         if leader.is_empty() {
             return Err(Error::NoLeader { address: self.shared.address.clone() });
         }
@@ -280,8 +290,7 @@ impl Client {
 
     /// Renews a session. `false`: there is no such session any more.
     pub async fn session_renew(&self, id: &str) -> Result<bool, Error> {
-        let mut read = Read::new(["session", "renew", id]);
-        read.may_be_missing = true;
+        let read = Read { may_be_missing: true, ..Read::new(["session", "renew", id]).brief() };
         Ok(self.put(&read, Vec::new()).await?.found)
     }
 
@@ -433,7 +442,7 @@ fn stamp(headers: &HeaderMap) -> Stamp {
 
 /// Consul adds up to a sixteenth of the wait, so that blocking queries do not all end at once.
 fn time_out(wait: Duration, read: &Read) -> Duration {
-    if read.index > 0 { wait + wait / 16 + SLACK } else { PLAIN }
+    if read.index > 0 { wait + wait / 16 + SLACK } else { read.patience }
 }
 
 fn go_duration(duration: Duration) -> String {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use crate::{Client, Error, Reach};
 
@@ -122,9 +123,12 @@ impl Gate {
     }
 
     async fn probe_until_open(&self, client: &Client) {
+        let mut asked = Instant::now();
         while let Some(reach) = self.closed_as() {
             let failures = self.failures.load(Ordering::Relaxed);
-            tokio::time::sleep(jittered(delay(failures, reach), fastrand::f64())).await;
+            // From when the last one was sent: one without an answer was waited for already.
+            tokio::time::sleep_until(asked + jittered(delay(failures, reach), fastrand::f64())).await;
+            asked = Instant::now();
             match client.leader().await {
                 Ok(leader) => self.open(&leader),
                 Err(error) => self.still_closed(&error),

@@ -16,6 +16,8 @@ use crate::{Error, Reach};
 
 /// The longest wait after Consul refused something for itself.
 const LONGEST: Duration = Duration::from_secs(30);
+/// How often the session is renewed at least: whoever lost it is registered again so much later.
+const RENEW: Duration = Duration::from_secs(3);
 /// Taking the key away takes no longer; what stays ends with its session's TTL.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -68,7 +70,7 @@ async fn stay(
         return Ok(());
     }
     loop {
-        sleep(presence.ttl / 3).await;
+        sleep(RENEW.min(presence.ttl / 3)).await;
         client.gate().pass(client).await;
         match client.session_renew(&id).await {
             // Written again: somebody may have deleted it.

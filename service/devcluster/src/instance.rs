@@ -1,7 +1,8 @@
 //! A small HTTP/1.1 server: the instance of a service that an allocation runs.
 //!
 //! Inputs: HTTP requests, and the wish to stop. Outputs: `/health` is answered at once; `/slow/3000` after 3 s; every other
-//! path after a random service time, with so many at once as the instance has slots. Requests cut by the stop are counted.
+//! path after a random service time, with so many at once as the instance has slots, and as the job has for all of its
+//! instances together. Requests cut by the stop are counted.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,6 +40,8 @@ pub(crate) struct Behaviour {
     pub(crate) start_time: Duration,
     pub(crate) service_time: Duration,
     pub(crate) slots: usize,
+    /// What all instances of the job have together.
+    pub(crate) shared_slots: Option<usize>,
     pub(crate) stop: StopMode,
 }
 
@@ -51,14 +54,17 @@ impl Behaviour {
         };
         json!({
             "start_time": duration::text(self.start_time), "service_time": duration::text(self.service_time),
-            "slots": self.slots, "stop": stop,
+            "slots": self.slots, "shared_slots": self.shared_slots, "stop": stop,
         })
     }
 
     /// Reads [`Behaviour::to_config`] back; what is absent or wrong has a default.
     pub(crate) fn from_config(config: &Value) -> Self {
         let length = |name: &str| duration::from_json(&config[name]);
-        let slots = config["slots"].as_u64().and_then(|slots| usize::try_from(slots).ok()).unwrap_or(10);
+        let slots = |name: &str| {
+            let slots = usize::try_from(config[name].as_u64()?).ok()?;
+            Some(slots.clamp(1, Semaphore::MAX_PERMITS))
+        };
         let stop = if config["stop"] == "cut" {
             StopMode::Cut
         } else {
@@ -67,7 +73,8 @@ impl Behaviour {
         Self {
             start_time: length("start_time").unwrap_or_default(),
             service_time: length("service_time").unwrap_or_default(),
-            slots: slots.clamp(1, Semaphore::MAX_PERMITS),
+            slots: slots("slots").unwrap_or(10),
+            shared_slots: slots("shared_slots"),
             stop,
         }
     }
@@ -116,6 +123,8 @@ pub(crate) struct Instance {
     addr: SocketAddr,
     behaviour: Behaviour,
     slots: Semaphore,
+    /// Those that it shares with all instances of its job.
+    shared: Option<Arc<Semaphore>>,
     state: AtomicU8,
     served: AtomicU64,
     cut: AtomicU64,
@@ -128,6 +137,7 @@ impl Instance {
         alloc: String,
         name: String,
         behaviour: Behaviour,
+        shared: Option<Arc<Semaphore>>,
     ) -> io::Result<(Arc<Self>, TcpSocket)> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -136,6 +146,7 @@ impl Instance {
             name,
             addr: socket.local_addr()?,
             slots: Semaphore::new(behaviour.slots),
+            shared,
             behaviour,
             state: AtomicU8::new(0),
             served: AtomicU64::new(0),
@@ -268,8 +279,12 @@ impl Instance {
     }
 
     async fn work(&self, path: &str) {
-        // The semaphore is never closed; its queue is first come, first served.
+        // A semaphore is never closed; its queue is first come, first served.
         let _slot = self.slots.acquire().await;
+        let _shared = match &self.shared {
+            Some(shared) => shared.acquire().await.ok(),
+            None => None,
+        };
         sleep(slow(path).unwrap_or_else(|| exponential(self.behaviour.service_time))).await;
     }
 }

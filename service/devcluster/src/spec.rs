@@ -35,6 +35,9 @@ pub struct JobSpec {
     pub service_time: Duration,
     /// How many requests an instance works on at once; further ones wait in it.
     pub slots: usize,
+    /// How many requests all instances of the job work on at once, as where they share a database; `None`: each is on
+    /// its own.
+    pub shared_slots: Option<usize>,
     /// From deregistration to the stop of the instance.
     pub shutdown_delay: Duration,
     /// What becomes of requests that are in progress at the stop.
@@ -65,6 +68,7 @@ impl Default for JobSpec {
             start_time: Duration::from_secs(1),
             service_time: Duration::from_millis(50),
             slots: 10,
+            shared_slots: None,
             shutdown_delay: Duration::from_secs(1),
             stop: StopMode::Finish(Duration::from_secs(5)),
             canaries: 0,
@@ -82,6 +86,7 @@ impl JobSpec {
             start_time: self.start_time,
             service_time: self.service_time,
             slots: self.slots,
+            shared_slots: self.shared_slots,
             stop: self.stop,
         };
         let task = json!({"Name": self.group, "Driver": "devcluster", "Config": behaviour.to_config()});

@@ -9,6 +9,9 @@ use reqwest::header::HeaderValue;
 use crate::generated::Client;
 use crate::options::{Options, Token};
 
+/// What the small question may take by which a Nomad that is away, or back, is noticed.
+const BRIEF: Duration = Duration::from_secs(3);
+
 /// The generated client's companion: how to authorise a request and how long to wait for its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
@@ -34,8 +37,14 @@ impl Access {
     }
 
     fn timeout(&self, request: &Request) -> Duration {
-        let blocks = request.url().query_pairs().any(|(name, _)| name == "index");
-        if blocks { self.blocking } else { self.timeout }
+        let url = request.url();
+        if url.query_pairs().any(|(name, _)| name == "index") {
+            self.blocking
+        } else if url.path().ends_with("/status/leader") {
+            self.timeout.min(BRIEF)
+        } else {
+            self.timeout
+        }
     }
 }
 

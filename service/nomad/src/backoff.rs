@@ -1,9 +1,10 @@
-//! How long to wait before the next attempt: 250 ms, doubled up to 4 s, half of it random.
+//! How long to wait before the next attempt: 250 ms, doubled up to 3 s, half of it random.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(4);
+/// A Nomad that is back is noticed so soon.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// Counts failed attempts in a row.
 #[derive(Debug, Default)]
@@ -19,6 +20,11 @@ impl Backoff {
         full.mul_f64(0.5 + random / 2.0)
     }
 
+    /// Whether the last attempt failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
@@ -29,11 +35,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_to_four_seconds_and_starts_over() {
+    fn it_doubles_to_three_seconds_and_starts_over() {
         let mut backoff = Backoff::default();
         let pauses: Vec<u128> = (0..7).map(|_| backoff.next(1.0).as_millis()).collect();
-        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 4000, 4000]);
-        assert_eq!(backoff.next(0.0), Duration::from_secs(2));
+        assert_eq!(pauses, [250, 500, 1000, 2000, 3000, 3000, 3000]);
+        assert_eq!(backoff.next(0.0), Duration::from_millis(1500));
         backoff.reset();
         assert_eq!(backoff.next(0.0), Duration::from_millis(125));
     }

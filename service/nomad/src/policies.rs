@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_scaling::RawPolicy;
 
@@ -72,6 +73,7 @@ struct Follower {
 impl Follower {
     async fn run(mut self) {
         loop {
+            let begun = Instant::now();
             let pause = match self.turn().await {
                 Ok(true) => {
                     self.backoff.reset();
@@ -80,12 +82,17 @@ impl Follower {
                 Ok(false) => self.backoff.next(fastrand::f64()),
                 Err(error) => self.failed(&error),
             };
-            tokio::time::sleep(pause).await;
+            // From its beginning: what was not answered in time was waited for already.
+            tokio::time::sleep_until(begun + pause).await;
         }
     }
 
-    /// One query and what follows from it; whether its index can be followed on.
+    /// One query and what follows from it; whether its index can be followed on. After a failure a question goes first
+    /// that is given up sooner.
     async fn turn(&mut self) -> Result<bool, Error> {
+        if self.backoff.is_failing() {
+            self.client.leader().await?;
+        }
         let listing = self.client.list_policies(self.index).await?;
         let next = next_index(self.index, listing.index);
         if self.index.is_some() && next.is_none() {

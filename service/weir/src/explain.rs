@@ -26,6 +26,7 @@ pub(crate) fn page(status: &Status, target: &str, now: Timestamp) -> anyhow::Res
     let mut page = String::new();
     for policy in found {
         let _ = writeln!(page, "{}", heading(policy));
+        away(&mut page, status, scaling);
         role(&mut page, &scaling.leader);
         problems(&mut page, policy);
         decision(&mut page, policy, now);
@@ -58,11 +59,26 @@ fn line(page: &mut String, word: &str, text: &str) {
     let _ = writeln!(page, "  {word:<10} {}", short_words(text));
 }
 
-fn role(page: &mut String, leader: &LeaderStatus) {
-    if leader.state != "leading" {
-        let holder = leader.holder.as_deref().unwrap_or("nobody that is known");
-        line(page, "role", &format!("this weir decides and does not act; the leader is {holder}"));
+/// What no decision comes to anything without.
+fn away(page: &mut String, status: &Status, scaling: &ScalingStatus) {
+    if let Some(error) = &scaling.nomad.error {
+        line(page, "trouble", &format!("nothing is scaled until Nomad answers again: {error}"));
     }
+    if let Some(error) = &status.consul.error {
+        // A leader is one for a few seconds more; but it drains by means of Consul.
+        let nothing = if scaling.leader.state == "leading" { "is taken away" } else { "is scaled" };
+        line(page, "trouble", &format!("nothing {nothing} until Consul answers again: {error}"));
+    }
+}
+
+fn role(page: &mut String, leader: &LeaderStatus) {
+    let leads = match (leader.state.as_str(), &leader.holder) {
+        ("leading", _) => return,
+        ("not_seeking", _) => "it takes the lead only while Nomad answers".to_owned(),
+        (_, Some(holder)) => format!("the leader is {holder}"),
+        (_, None) => "it is not known which weir leads".to_owned(),
+    };
+    line(page, "role", &format!("this weir decides and does not act; {leads}"));
 }
 
 fn problems(page: &mut String, policy: &PolicyStatus) {
@@ -93,7 +109,8 @@ fn decision(page: &mut String, policy: &PolicyStatus, now: Timestamp) {
         line(page, "rule", &format!("{rule}: {} becomes {}: {why}", clamp["from"], clamp["to"]));
     }
     if decision["alarm"] == true {
-        line(page, "ALARM", "more instances are needed and would not help: see the rule above");
+        let tries = "another increase is tried when the last one is 5 minutes ago";
+        line(page, "ALARM", &format!("a person should look: the rule above says at what; {tries}"));
     }
 }
 
@@ -119,7 +136,17 @@ fn seconds(later: Timestamp, earlier: Timestamp) -> f64 {
 fn load(demand: &Value) -> String {
     match demand["unknown"]["reason"].as_str() {
         Some(reason) => format!("unknown: {reason}"),
-        None => numbers(&demand["known"]),
+        None => numbers(&demand["known"]) + &unseen(&demand["known"]),
+    }
+}
+
+/// The part of the load that is on top of the numbers.
+fn unseen(load: &Value) -> String {
+    let missing: Vec<&str> = list(load, "missing").iter().filter_map(Value::as_str).collect();
+    if missing.is_empty() {
+        String::new()
+    } else {
+        format!("; and what is not known: {}", missing.join(", "))
     }
 }
 
@@ -143,6 +170,9 @@ fn voted(vote: &Value) -> String {
 }
 
 fn outcome(page: &mut String, policy: &PolicyStatus) {
+    if let Some(deployment) = &policy.deployment {
+        line(page, "deployment", deployment);
+    }
     if let Some(drain) = &policy.drain {
         drained(page, drain);
     }

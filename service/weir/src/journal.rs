@@ -106,6 +106,8 @@ pub(crate) enum Record {
     DrainEnded { namespace: String, job: String, group: String, to: u64, result: DrainResult, why: String },
     /// A group was asked to have another count.
     Scaled { namespace: String, job: String, group: String, from: u64, to: u64, reason: String },
+    /// More instances are needed and would not help, as the last ones brought nothing.
+    NoGain { namespace: String, job: String, group: String, count: u64, reason: String },
     /// A scale was not accepted.
     ScaleFailed { namespace: String, job: String, group: String, to: u64, result: ScaleResult, error: String },
 }
@@ -233,6 +235,7 @@ fn log(record: &Record) {
         | Record::FileFailed { .. }
         | Record::Kept { .. }
         | Record::Panic { .. }
+        | Record::NoGain { .. }
         | Record::HeldBack { .. } => error!("{}", sentence(record)),
     }
 }
@@ -364,6 +367,9 @@ fn scaling_sentence(record: &Record) -> String {
         }
         Record::Scaled { namespace, job, group, from, to, reason } => {
             format!("{namespace}/{job}/{group}: {from} to {to} instances: {reason}")
+        }
+        Record::NoGain { namespace, job, group, reason, .. } => {
+            format!("{namespace}/{job}/{group}: more instances are needed and would not help: {reason}")
         }
         Record::ScaleFailed { namespace, job, group, to, error, .. } => {
             format!("{namespace}/{job}/{group}: not scaled to {to}: {error}")

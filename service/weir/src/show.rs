@@ -120,7 +120,9 @@ fn haproxy_lines(page: &mut String, haproxy: &HaproxyStatus) {
 
 fn scaling_lines(page: &mut String, scaling: &ScalingStatus) {
     let holder = scaling.leader.holder.as_ref().map_or(String::new(), |holder| format!(" {holder}"));
-    let _ = writeln!(page, "nomad    {}, {}{holder}", scaling.nomad.state, scaling.leader.state);
+    let error =
+        scaling.nomad.error.as_ref().map_or(String::new(), |error| format!(": {}", short_words(error)));
+    let _ = writeln!(page, "nomad    {}, {}{holder}{error}", scaling.nomad.state, scaling.leader.state);
     for policy in &scaling.policies {
         let reason = policy.last_decision.as_ref().and_then(|decision| decision.get("reason"));
         let reason = reason.and_then(|reason| reason.as_str()).unwrap_or("no decision yet");

@@ -251,6 +251,9 @@ pub(crate) struct PolicyStatus {
     /// Why nothing can be taken away now, although it should.
     #[serde(default)]
     pub(crate) trouble: Option<String>,
+    /// The deployment that is waited for, and what ends it.
+    #[serde(default)]
+    pub(crate) deployment: Option<String>,
     /// What came of the last count that was asked for, since weir started.
     #[serde(default)]
     pub(crate) last_scale: Option<ScaleStatus>,

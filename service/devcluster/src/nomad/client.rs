@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +41,8 @@ pub(crate) struct Client {
     running: Mutex<BTreeMap<String, Running>>,
     /// Allocations that were told to stop, by ID.
     stops: Mutex<BTreeMap<String, CancellationToken>>,
+    /// What the instances of a job share, by the job and how much that is.
+    shared: Mutex<BTreeMap<(String, usize), Arc<Semaphore>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,8 +57,8 @@ impl Client {
         (tasks, stop): (TaskTracker, CancellationToken),
         reregister: Duration,
     ) -> Self {
-        let (running, stops) = (Mutex::default(), Mutex::default());
-        Self { store, consul, faults, tasks, stop, reregister, running, stops }
+        let (running, stops, shared) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { store, consul, faults, tasks, stop, reregister, running, stops, shared }
     }
 
     pub(crate) fn instances(&self) -> Vec<InstanceView> {
@@ -134,9 +137,9 @@ impl Client {
 
     async fn run_task(&self, alloc: &Alloc, group: &Group, stop: &CancellationToken) {
         let behaviour = Behaviour::from_config(&alloc.definition["Tasks"][0]["Config"]);
-        let Ok((instance, socket)) = Instance::reserve(alloc.id.clone(), alloc.name(), behaviour) else {
-            return;
-        };
+        let shared = behaviour.shared_slots.map(|slots| self.shared(&alloc.job, slots));
+        let reserved = Instance::reserve(alloc.id.clone(), alloc.name(), behaviour, shared);
+        let Ok((instance, socket)) = reserved else { return };
         let (end, kill) = (CancellationToken::new(), CancellationToken::new());
         let running = Running { instance: Arc::clone(&instance), kill: kill.clone() };
         lock(&self.running).insert(alloc.id.clone(), running);
@@ -159,6 +162,12 @@ impl Client {
                 }
             }
         }
+    }
+
+    fn shared(&self, job: &str, slots: usize) -> Arc<Semaphore> {
+        let mut shared = lock(&self.shared);
+        let one = shared.entry((job.to_owned(), slots)).or_insert_with(|| Arc::new(Semaphore::new(slots)));
+        Arc::clone(one)
     }
 
     /// Registers, and registers again what Consul has lost. Never returns.

@@ -67,6 +67,9 @@ async fn answer(State(script): State<Shared>, request: Request) -> Response {
     let next = {
         let mut script = script.lock().unwrap();
         script.asked.push(request.uri().to_string());
+        if request.uri().path() == LEADER && !matches!(script.lists.front(), Some(Answer::Hang)) {
+            return axum::Json("10.0.0.1:4647").into_response();
+        }
         if let Some(id) = request.uri().path().strip_prefix("/v1/scaling/policy/") {
             return match script.policies.get(id) {
                 Some(version) => axum::Json(policy_json(id, *version)).into_response(),
@@ -116,6 +119,7 @@ async fn until_asked(script: &Shared, what: &str) {
         .unwrap_or_else(|_| panic!("{:?}", asked(script)));
 }
 
+const LEADER: &str = "/v1/status/leader";
 const FULL: &str = "/v1/scaling/policies?namespace=default";
 
 #[tokio::test]
@@ -183,6 +187,16 @@ async fn failures_keep_the_last_good_and_are_retried() {
     });
     assert_eq!(back.await.policies.len(), 1);
     cancel.cancel();
+}
+
+#[tokio::test]
+async fn after_a_failure_the_leader_is_asked_for_first() {
+    let lists = vec![Answer::Text(500, "No cluster leader"), list("7", &[])];
+    let (client, script) = serve(lists, &[]).await;
+    let _receiver = spawn(client, CancellationToken::new());
+    let following = "/v1/scaling/policies?index=7&namespace=default&wait=60000ms";
+    until_asked(&script, following).await;
+    assert_eq!(asked(&script), [FULL, LEADER, FULL, following]);
 }
 
 #[tokio::test]

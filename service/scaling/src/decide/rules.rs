@@ -57,6 +57,10 @@ impl View<'_> {
     /// an increase back, which somebody wrote for that.
     fn calm(&self, chain: &mut Chain, tally: &Tally) {
         let count = self.seen.count;
+        // Before the window, which has no recommendations meanwhile: this is why.
+        if self.is_partial() {
+            chain.no_fewer(Rule::LoadBalancerUnknown, count);
+        }
         if count > 0 {
             self.stabilize(chain, tally);
         }
@@ -121,9 +125,6 @@ impl View<'_> {
         }
         if self.seen.role_changed.is_some_and(|at| self.since(at) < window) {
             chain.no_fewer(Rule::RoleChange, count);
-        }
-        if self.is_partial() {
-            chain.no_fewer(Rule::LoadBalancerUnknown, count);
         }
         if self.load().is_some_and(|load| load.errors_rise) {
             chain.no_fewer(Rule::Errors, count);

@@ -1,15 +1,17 @@
 //! A decision in a sentence.
 
 use super::View;
-use crate::decision::{Clamp, Direction, Rule};
+use crate::decision::{Action, Clamp, Direction, Rule};
 use crate::duration::format_duration;
 use crate::seen::Deployment;
 
 /// What happens and why: the vote that counted, then each rule that changed it.
 pub(super) fn sentence(view: &View<'_>, to: u64, reason: &str, clamps: &[Clamp]) -> String {
     let from = view.seen.count;
+    let waits = view.action(to, view.may_supersede(to)) == Action::Blocked;
     let head = match Direction::between(from, to) {
         None => format!("holds {from}"),
+        Some(_) if waits => format!("wants to go from {from} to {to}"),
         Some(_) if view.policy.dry_run => format!("would go from {from} to {to} (dry-run)"),
         Some(Direction::Up) => format!("up from {from} to {to}"),
         Some(Direction::Down) => format!("down from {from} to {to}"),
@@ -50,10 +52,16 @@ pub(super) fn rule(view: &View<'_>, clamp: &Clamp) -> String {
             format!("{wanted} waits for the cooldown_on_scale_up of {time}")
         }
         Rule::NoGain => format!(
-            "{wanted} would not help: the last increase brought no more completed requests; look at what the instances wait for"
+            "{wanted} would not help: the last increase brought no more completed requests; look at what all instances wait \
+             for together, such as a database, a disk, or a limit of connections"
         ),
         Rule::Budget => format!("{wanted} is more than max_by bears, {}", clamp.to),
-        Rule::Placeable => format!("{wanted} is more than the cluster has room for, {}", clamp.to),
+        Rule::Placeable => {
+            format!(
+                "{wanted} is more than the cluster has room for, {}: add a Nomad client, or free one",
+                clamp.to
+            )
+        }
         Rule::Min => format!("{wanted} is below min = {}", view.bounds.floor),
         Rule::Max => format!("{wanted} is above max = {}", view.bounds.ceiling),
         Rule::ScheduleMin => format!("{wanted} is below the schedule's min = {}", view.bounds.floor),
@@ -75,7 +83,7 @@ fn keeps(view: &View<'_>, clamp: &Clamp) -> String {
         }
         Rule::LoadBalancerUnknown => {
             let missing = view.load().map(|load| load.missing.join(", ")).unwrap_or_default();
-            format!("{wanted} waits: HAProxy did not answer: {missing}")
+            format!("{wanted} waits: a part of the load is not known: {missing}")
         }
         Rule::Errors => format!("{wanted} waits: responses 5xx increase"),
         Rule::OldWorkers => format!("{wanted} would cut sessions of an old HAProxy process"),
@@ -88,7 +96,11 @@ fn keeps(view: &View<'_>, clamp: &Clamp) -> String {
 fn stabilization(view: &View<'_>, clamp: &Clamp) -> String {
     let down = clamp.to > clamp.from;
     let behavior = if down { &view.policy.scale_down } else { &view.policy.scale_up };
-    let window = format_duration(behavior.window(view.seen.timing.block));
+    let span = behavior.window(view.seen.timing.block);
+    let (window, to) = (format_duration(span), clamp.to);
+    if !view.seen.memory.range(view.policy, view.now, span, to).full {
+        return format!("{to} stays until a full window of {window} was watched");
+    }
     let what = if down { "greatest" } else { "least" };
-    format!("{} is the {what} of the last {window}, or they were not watched in full", clamp.to)
+    format!("{to} is the {what} that was needed in the last {window}")
 }

@@ -13,7 +13,7 @@ fn status() -> Status {
     let decision = json!({
         "reason": "down from 5 to 3", "job_modify_index": 54, "alarm": true, "votes": [vote],
         "clamps": [{"rule": "rates", "from": 2, "to": 3}], "words": ["2 would be too fast"],
-        "demand": {"known": {"work": 3.0, "queued": 0.0, "missing": []}},
+        "demand": {"known": {"work": 3.0, "queued": 0.0, "missing": ["lb2: hangs"]}},
     });
     let instance = json!({
         "index": 4, "allocation": "a", "servers": ["web/127.0.0.1:80"], "sessions": 1,
@@ -26,7 +26,7 @@ fn status() -> Status {
     let policy = json!({
         "id": "p", "namespace": "default", "job": "web", "group": "app", "min": 2, "max": 8,
         "problems": ["unknown key"], "last_good": true, "last_decision": decision, "drain": drain,
-        "decided": "2026-01-01T00:00:10Z", "sampled": "2026-01-01T00:00:09.5Z",
+        "deployment": "1a2b is running", "decided": "2026-01-01T00:00:10Z", "sampled": "2026-01-01T00:00:09.5Z",
         "read": "2026-01-01T00:00:08Z",
         "last_scale": {"at": "2026-01-01T00:00:00Z", "from": 2, "to": 5, "error": null},
         "decisions": {"hold": 7, "up": 1}, "blocked_seconds": 3.0, "start_seconds": 2.5,
@@ -59,11 +59,12 @@ fn everything_that_led_to_a_decision_and_followed_from_it_is_told() {
         "in force   the last version without a mistake",
         "decision   down from 5 to 3",
         "1.0 s ago; what it saw of HAProxy was 0.5 s old, of the job 2.0 s old (index 54)",
-        "load       work 3, queued 0",
+        "load       work 3, queued 0; and what is not known: lb2: hangs",
         "vote       load (concurrency) wants 2: work of 3.0",
         "work 3, needs 4.25",
         "rule       rates: 2 becomes 3: 2 would be too fast",
-        "ALARM",
+        "ALARM      a person should look",
+        "deployment 1a2b is running",
         "drain      to 3: their sessions are waited for, 12 s at most",
         "[4] web/127.0.0.1:80: 1 session left",
         "last scale 2026-01-01T00:00:00Z from 2 to 5: taken",
@@ -90,6 +91,26 @@ fn what_is_not_known_and_who_acts_is_said() {
     {
         assert!(said.contains(words), "{words:?} is not in\n{said}");
     }
+}
+
+#[test]
+fn what_is_away_is_said_and_what_follows() {
+    let mut status = status();
+    status.consul.error = Some("refused".into());
+    let said = |status: &Status| page(status, "web", now()).unwrap();
+    let leading = said(&status);
+    assert!(leading.contains("nothing is taken away until Consul answers again: refused"), "{leading}");
+    let scaling = status.scaling.as_mut().unwrap();
+    scaling.leader = LeaderStatus { state: "following".into(), holder: None };
+    let following = said(&status);
+    assert!(following.contains("nothing is scaled until Consul answers again: refused"), "{following}");
+    assert!(following.contains("does not act; it is not known which weir leads"), "{following}");
+    let scaling = status.scaling.as_mut().unwrap();
+    scaling.leader.state = "not_seeking".into();
+    scaling.nomad.error = Some("timed out".into());
+    let away = said(&status);
+    assert!(away.contains("nothing is scaled until Nomad answers again: timed out"), "{away}");
+    assert!(away.contains("it takes the lead only while Nomad answers"), "{away}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What is to be asked of the sources, and what they answered. Pure.
 //!
-//! Each question is asked once in its period, however many checks ask it, and never twice at a time. An
-//! answer counts for two periods and 5 s more: one that fails is not missed, two are. Prometheus keeps a
-//! window itself; of Nomad, which knows the present only, the answers themselves make the window.
+//! Each question is asked once in its period, however many checks ask it, and never twice at a time; but while its
+//! source is away it does not wait long for an answer that may be lost, so that it is soon noticed when that is back.
+//! An answer counts for two periods and 5 s more: one that fails is not missed, two are. Prometheus keeps a window
+//! itself; of Nomad, which knows the present only, the answers themselves make the window.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime};
@@ -13,6 +14,8 @@ use super::{Answer, Question, Unanswered};
 
 /// How much later than due a question may be asked early: ticks are not that even.
 const EARLY: Duration = Duration::from_millis(100);
+/// How long an answer is waited for before it is asked again, of a source that did not answer last time.
+const LOST: Duration = Duration::from_secs(2);
 
 /// All questions with their answers.
 #[derive(Debug, Default)]
@@ -95,7 +98,9 @@ impl Ledger {
 
 impl Entry {
     fn is_due(&self, now: SystemTime) -> bool {
-        !self.in_flight && self.asked.is_none_or(|asked| since(asked, now) + EARLY >= self.period)
+        let waited = self.asked.map_or(Duration::MAX, |asked| since(asked, now).saturating_add(EARLY));
+        let is_lost = self.failed.is_some() && waited >= LOST;
+        (!self.in_flight || is_lost) && waited >= self.period
     }
 
     fn forget(&mut self, now: SystemTime) {

@@ -16,6 +16,7 @@ pub(super) struct Policies {
     count: IntGaugeVec,
     wanted: IntGaugeVec,
     draining: IntGaugeVec,
+    alarm: IntGaugeVec,
     work: GaugeVec,
     queued: GaugeVec,
     blocked: CounterVec,
@@ -25,11 +26,13 @@ pub(super) struct Policies {
 impl Policies {
     pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
         let work = "Sessions that a group serves, with requests that wait.";
+        let alarm = "1 where more instances are needed and would not help: what they share is slow.";
         let blocked = "Time in which a group needed more and Nomad refused to scale.";
         Ok(Self {
             count: make.gauges("policy_count", "Instances that a group has.", &GROUP)?,
             wanted: make.gauges("policy_wanted", "Instances that the last decision asks for.", &GROUP)?,
             draining: make.gauges("policy_draining", "Instances of a group on their way out.", &GROUP)?,
+            alarm: make.gauges("policy_alarm", alarm, &GROUP)?,
             work: make.floats("policy_work", work, &GROUP)?,
             queued: make.floats("policy_queued", "Requests that wait for a group.", &GROUP)?,
             blocked: make.sums("policy_blocked_seconds_total", blocked, &GROUP)?,
@@ -42,7 +45,7 @@ impl Policies {
     }
 
     pub(super) fn observe(&self, policies: &[PolicyStatus]) {
-        for gauge in [&self.count, &self.wanted, &self.draining] {
+        for gauge in [&self.count, &self.wanted, &self.draining, &self.alarm] {
             gauge.reset();
         }
         for gauge in [&self.work, &self.queued] {
@@ -62,6 +65,7 @@ impl Policies {
         let number = |name: &str| decision[name].as_i64().unwrap_or_default();
         self.count.with_label_values(&labels).set(number("from"));
         self.wanted.with_label_values(&labels).set(number("to"));
+        self.alarm.with_label_values(&labels).set(i64::from(decision["alarm"] == true));
         let load = &decision["demand"]["known"];
         for (gauge, name) in [(&self.work, "work"), (&self.queued, "queued")] {
             if let Some(value) = load[name].as_f64() {

@@ -96,8 +96,8 @@ fn leave(known: &mut BTreeMap<String, Peer>, roll: &Roll) {
 /// Another weir at our own address hides somebody's load.
 fn double(entry: Entry) -> Peer {
     let error = format!(
-        "another weir says that it is at our own address {}; give each its own `advertise` (if it was this one \
-         before a restart, it goes by itself within half a minute)",
+        "another weir says that it is at our own address {}; give each its own `advertise` (if it was this one, with \
+         another state_dir, it goes by itself within three minutes)",
         entry.address
     );
     Peer { entry, said: None, error: Some(error) }
@@ -151,12 +151,12 @@ impl Asker {
 mod tests {
     use super::*;
 
-    fn entry(run: &str) -> Entry {
-        Entry { node: "lb2".into(), address: "b:1".into(), run: run.into() }
+    fn entry(place: &str) -> Entry {
+        Entry { node: "lb2".into(), address: "b:1".into(), place: place.into() }
     }
 
-    fn registered(run: &str) -> Roll {
-        Roll { others: BTreeMap::from([("b:1".to_owned(), entry(run))]), double: None, shows_us: true }
+    fn registered(place: &str) -> Roll {
+        Roll { others: BTreeMap::from([("b:1".to_owned(), entry(place))]), double: None, shows_us: true }
     }
 
     fn asker() -> Asker {
@@ -173,7 +173,7 @@ mod tests {
         known.get_mut("b:1").unwrap().error = Some("refused".into());
         leave(&mut known, &registered("x"));
         meet(&mut known, &registered("y"));
-        assert_eq!(known["b:1"].entry.run, "y", "it came back");
+        assert_eq!(known["b:1"].entry.place, "y", "it came back");
         assert!(known["b:1"].error.is_some(), "nobody asked it since");
         known.get_mut("b:1").unwrap().error = None;
         leave(&mut known, &Roll::default());

@@ -23,6 +23,7 @@ mod tls;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -42,10 +43,12 @@ pub(crate) use roll::query;
 
 use crate::config;
 use crate::parts::Parts;
+use crate::state_file;
 use crate::status::PeerStatus;
 
-/// How long a weir that was killed is waited for; Consul takes 10 s at least, and may take twice as long.
-const TTL: Duration = Duration::from_secs(10);
+/// How long a weir that was killed is waited for at least; Consul takes twice as long. Its HAProxy may well go on, with
+/// load that nobody else sees: what starts it again has more than two minutes before that counts for nothing.
+const TTL: Duration = Duration::from_secs(75);
 /// Below what a round of asking may take.
 const CONNECT: Duration = Duration::from_millis(700);
 
@@ -58,6 +61,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) consul: weir_consul::Client,
     pub(crate) catalogue: watch::Receiver<Arc<Catalogue>>,
     pub(crate) own: Own,
+    pub(crate) state_dir: &'a Path,
     pub(crate) parts: &'a Parts,
 }
 
@@ -69,7 +73,7 @@ pub(crate) async fn start(peer: &config::Peer, ground: Ground<'_>) -> anyhow::Re
             peer.address
         )
     })?;
-    let own = entry(peer, listener.local_addr()?);
+    let own = entry(peer, listener.local_addr()?, place(ground.state_dir));
     let (cluster, cancel) = (ground.cluster.to_owned(), &ground.parts.cancel);
     let asker = Asker {
         client: client(peer).context("block `peer`")?,
@@ -103,13 +107,25 @@ pub(crate) async fn start(peer: &config::Peer, ground: Ground<'_>) -> anyhow::Re
 
 const LISTENER: &str = "the listener for peers";
 
-fn entry(peer: &config::Peer, bound: SocketAddr) -> Entry {
+fn entry(peer: &config::Peer, bound: SocketAddr, place: String) -> Entry {
     // Port 0 in the configuration: the one that was given.
     let given = peer.address.port() == 0 && peer.advertise == peer.address.to_string();
     let address = if given { bound.to_string() } else { peer.advertise.clone() };
     let node = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
-    let run = format!("{:016x}", fastrand::u64(..));
-    Entry { node: node.unwrap_or_else(|_| address.clone()), address, run }
+    Entry { node: node.unwrap_or_else(|_| address.clone()), address, place }
+}
+
+/// A name for the state directory, which only one weir uses at a time: what this weir left in Consul when it ended
+/// badly is its own.
+fn place(state_dir: &Path) -> String {
+    let file = state_dir.join("peer.json");
+    state_file::read(&file).unwrap_or_else(|| {
+        let place = format!("{:016x}", fastrand::u64(..));
+        if let Err(error) = state_file::write(&file, &place) {
+            tracing::warn!("{}: cannot be written: {error}", file.display());
+        }
+        place
+    })
 }
 
 fn client(peer: &config::Peer) -> anyhow::Result<reqwest::Client> {
@@ -175,7 +191,7 @@ fn view(peer: &Peer) -> View {
             let ago = at.elapsed();
             match error {
                 Some(error) if ago > join::FRESH => {
-                    Err(format!("no answer for {} s: {error}", ago.as_secs()))
+                    Err(format!("its weir has not answered for {} s: {error}", ago.as_secs()))
                 }
                 _ => Ok(Seen { ago, haproxies: said.haproxies.clone() }),
             }
@@ -247,6 +263,14 @@ pub(crate) mod tests {
         };
         let process = Process { node: 0, pid, started: 5 };
         Sample { at: UNIX_EPOCH, process, leaving: false, backends: vec![backend] }
+    }
+
+    #[test]
+    fn a_weir_is_known_by_its_state_directory_after_a_restart() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [one, again, other] = [&dirs[0], &dirs[0], &dirs[1]].map(|dir| super::place(dir.path()));
+        assert_eq!(one, again);
+        assert_ne!(one, other);
     }
 
     #[test]

@@ -16,18 +16,17 @@ pub(crate) struct Entry {
     pub(crate) node: String,
     /// `HOST:PORT` by which it is reached.
     pub(crate) address: String,
-    /// Another one after each start: tells a weir from one that says it is at the same place.
-    pub(crate) run: String,
+    /// Tells a weir from one that says it is at the same address; the same after a restart.
+    pub(crate) place: String,
 }
 
 /// The others, by address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Roll {
     pub(crate) others: BTreeMap<String, Entry>,
-    /// Another run has our own address: our last one, which ended badly a moment ago, or somebody who must
-    /// not.
+    /// Somebody else has our own address, and must not.
     pub(crate) double: Option<Entry>,
-    /// Whether our own entry is there. Consul shows an empty folder to who may not read it, too.
+    /// Whether our own entry is there, be it from before a restart. Consul shows an empty folder to who may not read it, too.
     pub(crate) shows_us: bool,
 }
 
@@ -46,7 +45,7 @@ pub(crate) fn roll(catalogue: &Catalogue, cluster: &str, own: &Entry) -> Option<
     let Answer::Pairs(pairs) = catalogue.get(&query(cluster))? else { return None };
     let mut roll = Roll::default();
     for entry in pairs.iter().filter_map(|pair| serde_json::from_str::<Entry>(&pair.value).ok()) {
-        if entry.run == own.run {
+        if entry == *own {
             roll.shows_us = true;
         } else if entry.address == own.address {
             roll.double = Some(entry);
@@ -63,8 +62,8 @@ mod tests {
 
     use super::*;
 
-    fn entry(address: &str, run: &str) -> Entry {
-        Entry { node: "lb".into(), address: address.into(), run: run.into() }
+    fn entry(address: &str, place: &str) -> Entry {
+        Entry { node: "lb".into(), address: address.into(), place: place.into() }
     }
 
     fn of(values: &[String]) -> Option<Roll> {
@@ -81,9 +80,9 @@ mod tests {
         let entries =
             [text(entry("a:1", "me")), text(entry("b:1", "x")), text(entry("b:1", "y")), "{}".to_owned()];
         let alone = of(&entries).unwrap();
-        assert_eq!((alone.others.len(), alone.others["b:1"].run.as_str(), alone.double), (1, "y", None));
+        assert_eq!((alone.others.len(), alone.others["b:1"].place.as_str(), alone.double), (1, "y", None));
         assert!(alone.shows_us && !of(&[]).unwrap().shows_us);
         let double = of(&[text(entry("a:1", "other"))]).unwrap();
-        assert_eq!((double.others.len(), double.double.map(|entry| entry.run)), (0, Some("other".into())));
+        assert_eq!((double.others.len(), double.double.map(|entry| entry.place)), (0, Some("other".into())));
     }
 }

@@ -86,6 +86,22 @@ impl KnownJob {
         if own { weir_scaling::Deployment::Own } else { weir_scaling::Deployment::Foreign }
     }
 
+    /// The deployment that Nomad would refuse to scale in, in words, and what ends it.
+    pub(super) fn deployment_words(&self) -> Option<String> {
+        let Deployment { id, status, description, .. } = self.blocking()?;
+        let short = id.get(..8).unwrap_or(id);
+        let (what, ends) = if description.contains("manual promotion") {
+            (
+                "its canaries wait for promotion",
+                format!("`nomad deployment promote {short}`, or `fail`, ends it"),
+            )
+        } else {
+            let what = if description.is_empty() { status } else { description };
+            (what.as_str(), format!("`nomad deployment status {short}` shows how far it is"))
+        };
+        Some(format!("{short}: {what}; Nomad sets no count before it is over: {ends}"))
+    }
+
     /// Whether the deployment under way is not one of weir's scales.
     pub(super) fn is_deployed_by_others(&self) -> bool {
         self.blocking().is_some_and(|blocking| self.own != Some(blocking.job_modify_index))
@@ -150,6 +166,11 @@ impl ScaleLoop {
             job.in_flight = true;
             self.effects.push(Effect::Look { job: key.clone(), plan });
         }
+    }
+
+    /// What was asked before Nomad went away may be lost, and would be waited for although it is back.
+    pub(super) fn give_up_looks(&mut self) {
+        self.jobs.values_mut().for_each(|job| job.in_flight = false);
     }
 
     pub(super) fn looked(&mut self, now: Instant, time: SystemTime, key: &JobKey, look: Result<Look, Error>) {

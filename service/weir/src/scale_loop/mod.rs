@@ -178,6 +178,9 @@ impl ScaleLoop {
         };
         if reach != self.reach {
             self.note_reach(&reach);
+            if reach == Reach::Ok {
+                self.give_up_looks();
+            }
             self.reach = reach;
         }
     }

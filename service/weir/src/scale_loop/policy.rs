@@ -16,6 +16,9 @@ use super::scale::LastScale;
 use super::{Effect, ScaleLoop};
 use crate::journal::{Record, ScaleResult};
 
+/// How long an alarm must have been over until it is recorded anew: around its bound it comes and goes.
+const ALARM_AGAIN: Duration = Duration::from_mins(1);
+
 /// One policy with its history.
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -48,6 +51,8 @@ pub(super) struct Tracked {
     /// Why nothing can be taken away now, although it should.
     pub(super) trouble: Option<String>,
     pub(super) tally: Tally,
+    /// When a decision last said that a person should look.
+    alarmed: Option<Instant>,
 }
 
 /// What is counted over all decisions.
@@ -103,6 +108,7 @@ impl Tracked {
             rest_until: None,
             trouble: None,
             tally: Tally::default(),
+            alarmed: None,
         }
     }
 
@@ -131,8 +137,8 @@ impl Tracked {
         }
     }
 
-    /// Takes note of a decision.
-    pub(super) fn note(&mut self, now: Instant, decision: &Decision) {
+    /// Takes note of a decision; what is to be recorded of it.
+    pub(super) fn note(&mut self, now: Instant, decision: &Decision) -> Option<Record> {
         if let Some(policy) = &self.good {
             self.memory.note(decision, policy);
         }
@@ -144,6 +150,19 @@ impl Tracked {
             self.trouble = None;
         }
         self.last = Some(decision.clone());
+        self.alarm(now, decision)
+    }
+
+    fn alarm(&mut self, now: Instant, decision: &Decision) -> Option<Record> {
+        let before = if decision.alarm { self.alarmed.replace(now) } else { return None };
+        let is_new = before.is_none_or(|at| at + ALARM_AGAIN < now);
+        is_new.then(|| Record::NoGain {
+            namespace: decision.namespace.clone(),
+            job: decision.job.clone(),
+            group: decision.group.clone(),
+            count: decision.from,
+            reason: decision.reason.clone(),
+        })
     }
 
     pub(super) fn is_waiting(&self, now: Instant) -> bool {

@@ -7,6 +7,7 @@ use weir_consul::Leadership;
 use weir_nomad::policies::Reach;
 
 use super::drain::{Drain, Left, Stage, Victim};
+use super::job::KnownJob;
 use super::scale::LastScale;
 use super::{ScaleLoop, Tracked};
 use crate::status::{
@@ -48,7 +49,8 @@ impl ScaleLoop {
     fn policy(&self, now: Instant, tracked: &Tracked) -> PolicyStatus {
         let (raw, tally) = (&tracked.raw, &tracked.tally);
         let decision = tracked.last.as_ref();
-        let read = self.job_of(raw).and_then(|job| job.looked_at);
+        let job = self.job_of(raw);
+        let read = job.and_then(|job| job.looked_at);
         PolicyStatus {
             id: raw.id.clone(),
             namespace: raw.namespace.clone(),
@@ -64,6 +66,7 @@ impl ScaleLoop {
             read: read.and_then(timestamp),
             drain: tracked.drain.as_ref().map(|drain| status(now, drain)),
             trouble: tracked.trouble.clone(),
+            deployment: job.and_then(KnownJob::deployment_words),
             last_scale: tracked.last_scale.as_ref().and_then(scale),
             decisions: tally.decisions.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect(),
             blocked_seconds: tally.blocked.as_secs_f64(),

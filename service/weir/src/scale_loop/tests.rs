@@ -345,6 +345,24 @@ fn a_nomad_that_hangs_is_away_until_the_probe_is_answered() {
 }
 
 #[test]
+fn a_look_that_was_lost_with_nomad_is_not_waited_for_once_it_is_back() {
+    let mut world = World::leading();
+    world.seconds(2);
+    let looks = |world: &mut World| {
+        world.now += Duration::from_secs(6);
+        world.time += Duration::from_secs(6);
+        let reading = Reading { at: world.time, samples: vec![world.sample()], missing: Vec::new() };
+        let effects = world.scale_loop.handle(world.now, world.time, Event::Sampled(reading));
+        effects.iter().filter(|effect| matches!(effect, Effect::Look { .. })).count()
+    };
+    assert_eq!((looks(&mut world), looks(&mut world)), (1, 0), "one at a time");
+    world.event(Event::Hung(Some("no answer".into())));
+    assert_eq!(looks(&mut world), 0, "not while Nomad is away");
+    world.event(Event::Hung(None));
+    assert_eq!(looks(&mut world), 1);
+}
+
+#[test]
 fn another_source_is_asked_and_its_answer_decides() {
     let mut world = World::leading();
     let strategy = json!([{"target-value": [{"target": 10}]}]);
@@ -468,6 +486,39 @@ fn a_deployment_of_somebody_else_is_waited_for_and_counted() {
     assert!(status.blocked_seconds > 5.0 && status.decisions["blocked"] > 5, "{status:?}");
     world.deployment = None;
     assert_eq!(world.seconds(6).len(), 1);
+}
+
+#[test]
+fn a_deployment_that_is_waited_for_is_named_with_what_ends_it() {
+    let mut world = World::leading();
+    let named = |world: &mut World, description: &str| {
+        let id = "0123456789abcdef".to_owned();
+        world.deployment =
+            Some(weir_nomad::Deployment { id, description: description.into(), ..deployment(39) });
+        world.seconds(6);
+        world.scale_loop.report(world.now).policies.remove(0).deployment.unwrap()
+    };
+    let canaries = named(&mut world, "Deployment is running but requires manual promotion");
+    assert!(canaries.contains("`nomad deployment promote 01234567`"), "{canaries}");
+    let slow = named(&mut world, "Deployment is running");
+    assert!(slow.starts_with("01234567: Deployment is running; "), "{slow}");
+    world.deployment = None;
+    world.seconds(2);
+    assert_eq!(world.scale_loop.report(world.now).policies[0].deployment, None);
+}
+
+#[test]
+fn an_alarm_is_recorded_once_however_often_it_comes_and_goes() {
+    let mut world = World::leading();
+    world.seconds(2);
+    let tracked = world.scale_loop.policies.get_mut("p").unwrap();
+    let calm = tracked.last.clone().unwrap();
+    let alarm = weir_scaling::Decision { alarm: true, ..calm.clone() };
+    let mut records = |second: u64, decision| {
+        tracked.note(world.now + Duration::from_secs(second), decision).into_iter().count()
+    };
+    let seen = [(0, &alarm), (1, &calm), (2, &alarm), (60, &alarm), (125, &alarm)];
+    assert_eq!(seen.map(|(second, decision)| records(second, decision)), [1, 0, 0, 0, 1]);
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 use weir_nomad::policies::Reach;
 use weir_scaling::{Action, Decision, Policy, RawPolicy, Reading, decide, measure};
 
-use super::ScaleLoop;
 use super::job::{JobKey, Plan};
 use super::servers::Servers;
+use super::{Effect, ScaleLoop};
 
 impl ScaleLoop {
     /// Measures the reading for every policy, and decides.
@@ -62,7 +62,7 @@ impl ScaleLoop {
         let Some(decision) = self.decide(time, id) else { return };
         let leads = self.leads(now);
         let Some(tracked) = self.policies.get_mut(id) else { return };
-        tracked.note(now, &decision);
+        self.effects.extend(tracked.note(now, &decision).map(Effect::Record));
         if !leads {
             // Whoever leads sees the intents, and goes on from them.
             tracked.drain = None;

@@ -140,7 +140,10 @@ fn nothing_is_taken_away_while_a_load_balancer_is_unknown_or_errors_rise() {
     let load = |work| Load { work, steady: work, serving: 8, slots: Some(10.0), ..Load::default() };
     let partial = |work| Demand::Known(Load { missing: vec!["lb2".to_owned()], ..load(work) });
     let decision = by(Rule::LoadBalancerUnknown, &plain(2, 20), &seen(8, partial(LOW)), 8);
-    assert!(decision.reason.contains("HAProxy did not answer: lb2"), "{}", decision.reason);
+    // Nor is the window blamed that has no recommendations meanwhile.
+    let policy = policy(2, 20, with_load(json!({"stabilization": "15s"})));
+    by(Rule::LoadBalancerUnknown, &policy, &Seen { memory: Memory::default(), ..seen(8, partial(LOW)) }, 8);
+    assert!(decision.reason.contains("a part of the load is not known: lb2"), "{}", decision.reason);
     goes(&plain(2, 20), &seen(8, partial(HIGH)), 10);
     let failing = |work| Demand::Known(Load { errors_rise: true, ..load(work) });
     by(Rule::Errors, &plain(2, 20), &seen(8, failing(LOW)), 8);

@@ -67,6 +67,20 @@ impl World {
 }
 
 #[test]
+fn a_source_that_is_away_is_asked_again_although_an_answer_may_be_on_its_way() {
+    let mut world = World::new();
+    let policy = policy("a", &[prometheus()]);
+    let asked = world.due(0, &policy);
+    world.answer(1, &asked[0], Err(Unanswered::Away("no answer".into())));
+    assert_eq!(world.due(2, &policy), asked);
+    assert!(world.due(3, &policy).is_empty(), "within its period");
+    assert_eq!(world.due(4, &policy), asked);
+    world.answer(5, &asked[0], Ok(vec![1.0]));
+    assert_eq!(world.due(6, &policy), asked);
+    assert!(world.due(9, &policy).is_empty(), "it is well, and only slow");
+}
+
+#[test]
 fn a_question_is_asked_once_in_its_interval_whoever_asks() {
     let mut world = World::new();
     let (one, other) = (policy("a", &[prometheus(), prometheus()]), policy("b", &[prometheus()]));
