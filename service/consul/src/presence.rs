@@ -1,9 +1,9 @@
 //! A key that says who is there, and goes when its process does.
 //!
 //! In: a folder, what to write, for how long it may outlive us. Out: a key `FOLDER/SESSION` in Consul, held
-//! by a session that deletes it when it ends. A process that is killed or cut off from Consul is gone from
-//! there after the TTL, twice the TTL at most. Nothing fails for good: what Consul refuses is tried again,
-//! and reported.
+//! by a session that deletes it when it ends. A process that has ended in whatever way, or is cut off from
+//! Consul, is gone from there after the TTL, twice the TTL at most. Nothing fails for good: what Consul
+//! refuses is tried again, and reported.
 
 use std::time::Duration;
 
@@ -18,8 +18,6 @@ use crate::{Error, Reach};
 const LONGEST: Duration = Duration::from_secs(30);
 /// How often the session is renewed at least: whoever lost it is registered again so much later.
 const RENEW: Duration = Duration::from_secs(3);
-/// Taking the key away takes no longer; what stays ends with its session's TTL.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Who is there, and where that is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +30,12 @@ pub struct Presence {
     pub ttl: Duration,
 }
 
-/// Keeps the key in Consul until `cancel`, then takes it away.
+/// Keeps the key in Consul until `cancel`, and for the TTL after it: what the process looked after goes on without it.
 pub async fn be_present(client: Client, presence: Presence, cancel: CancellationToken) {
     let mut failures = 0;
     while !cancel.is_cancelled() {
-        let (mut session, mut registered) = (None, false);
-        let stayed = stay(&client, &presence, &mut session, &mut registered);
-        let ended = cancel.run_until_cancelled(stayed).await;
-        if let Some(session) = session {
-            leave(&client, &session).await;
-        }
+        let mut registered = false;
+        let ended = cancel.run_until_cancelled(stay(&client, &presence, &mut registered)).await;
         if let Some(Err(error)) = ended {
             report(&client, &presence, &error);
         }
@@ -52,17 +46,11 @@ pub async fn be_present(client: Client, presence: Presence, cancel: Cancellation
 }
 
 /// Registers and stays so as long as the session lives.
-async fn stay(
-    client: &Client,
-    presence: &Presence,
-    session: &mut Option<String>,
-    registered: &mut bool,
-) -> Result<(), Error> {
+async fn stay(client: &Client, presence: &Presence, registered: &mut bool) -> Result<(), Error> {
     client.gate().pass(client).await;
     let name = format!("weir: {}", presence.folder);
     let (ttl, lock_delay) = (presence.ttl, Duration::ZERO);
     let id = client.session_create(&Session { name, ttl, lock_delay, keys: Keys::Delete }).await?;
-    *session = Some(id.clone());
     let key = format!("{}/{id}", presence.folder);
     // Nobody else knows the session, so the key is ours.
     *registered = client.kv_acquire(&key, &id, presence.value.as_str()).await?;
@@ -79,18 +67,6 @@ async fn stay(
             // The session has time for two more tries.
             Err(error) => report(client, presence, &error),
         }
-    }
-}
-
-/// Ends the session, and the key with it.
-async fn leave(client: &Client, session: &str) {
-    match tokio::time::timeout(FAREWELL, client.session_destroy(session)).await {
-        // Rejected: there is no such session any more.
-        Ok(Ok(()) | Err(Error::Rejected { .. })) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(error = error.chain(), "not deregistered: it ends with its session's TTL");
-        }
-        Err(_) => tracing::warn!("not deregistered within {FAREWELL:?}: it ends with its session's TTL"),
     }
 }
 
