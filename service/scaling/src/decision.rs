@@ -103,6 +103,8 @@ pub struct Clamp {
 pub enum Rule {
     /// Not within the tolerance of `scale_up` or `scale_down`.
     Hysteresis,
+    /// Not back from a decrease that instances are drained for, while they are not needed.
+    Draining,
     /// Not beyond the least drastic recommendation of the window.
     Stabilization,
     /// No decrease that another would follow at once.
@@ -115,6 +117,8 @@ pub enum Rule {
     CooldownOnScaleUp,
     /// No decrease soon after a queue grew for good.
     Panic,
+    /// No decrease while requests wait.
+    Queue,
     /// No decrease within a window after the leader or the master changed.
     RoleChange,
     /// No decrease while a load balancer does not answer.

@@ -36,6 +36,10 @@ pub struct Seen {
     pub timing: Timing,
     /// The group's allocations; none where they are not known.
     pub instances: Vec<Instance>,
+    /// The count for which instances are being drained; `None` where none are.
+    pub draining: Option<u64>,
+    /// How long sessions had to be waited for when instances were drained last.
+    pub drains: Duration,
     /// How many instances the cluster has room for, those that are there included; `None` where it was not
     /// asked.
     pub placeable: Option<u64>,
@@ -64,6 +68,8 @@ impl Default for Seen {
             gain: None,
             timing: Timing::default(),
             instances: Vec::new(),
+            draining: None,
+            drains: Duration::ZERO,
             placeable: None,
             deployment: Deployment::None,
             role_changed: None,
@@ -115,6 +121,17 @@ pub enum Deployment {
 }
 
 impl Seen {
+    /// The count that serves: without those that are being drained.
+    pub(crate) fn kept(&self) -> u64 {
+        self.draining.map_or(self.count, |target| target.min(self.count))
+    }
+
+    /// The last part of the window `back`, in which instances are drained already where that takes long: what is tried can be
+    /// taken back in milliseconds, and what was drained for so long without a queue is not needed.
+    pub fn tries(&self, back: Duration) -> Duration {
+        self.drains.min(back / 2)
+    }
+
     /// For how long still the newest instances start, where some do that were asked for; else how long new ones would
     /// take. Long after an increase, what does not serve is drained or cannot be placed.
     pub(crate) fn starts_for(&self, serving: u64, now: SystemTime) -> Duration {

@@ -1,5 +1,5 @@
-//! Looks at HAProxy once a second: who runs, what its servers do, how much work there is. Where a queue has just
-//! grown it looks once more in between, as what arrives then is asked for in instances.
+//! Looks at HAProxy: who runs, what its servers do, how much work there is. Twice a second where a look costs little,
+//! or a queue has just grown: half a second more of it is half a second more that requests are late. Else once.
 //!
 //! Out: what the pool loop wants to know, as an event, and the samples for the scaler. For the loop an
 //! HAProxy that does not answer does not run; for the scaler only one at whose sockets nobody listens: what
@@ -18,10 +18,12 @@ use crate::chain::chain;
 use crate::pool_loop::{Event, Seen, SeenServer, SeenServers};
 use crate::status::HaproxyState;
 
-/// How often HAProxy is asked.
-pub(crate) const PERIOD: Duration = Duration::from_secs(1);
-/// How long after a look at which a queue had grown it is asked once more.
+/// How often HAProxy is asked at least.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How often at most.
 const SOON: Duration = Duration::from_millis(500);
+/// What a look may take that is taken twice a second: one hundredth of the time.
+const LITTLE: Duration = Duration::from_millis(5);
 
 /// What the last turn over HAProxy's processes gave.
 #[derive(Debug, Clone)]
@@ -47,23 +49,17 @@ pub(crate) async fn run(
     taken: watch::Sender<Option<Taken>>,
     cancel: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut version = KnownVersion::default();
     let mut since = Since::default();
-    let (mut was_read, mut pressure) = (false, Pressure::default());
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = ticks.tick() => {}
-            () = pressure.soon() => {}
-        }
+    let (mut was_read, mut pace, mut next) = (false, Pace::default(), Instant::now());
+    while cancel.run_until_cancelled(tokio::time::sleep_until(next.into())).await.is_some() {
+        let begin = Instant::now();
         let reading = match weir_haproxy::sample(&haproxy).await {
             Ok(reading) => Ok(Arc::new(reading)),
             Err(error) => Err(why(&haproxy, &error, was_read).await),
         };
         was_read |= reading.is_ok();
-        pressure.note(&reading);
+        next = begin + pace.note(&reading, begin.elapsed());
         let seen = match &reading {
             Ok(reading) => seen(reading, version.of(&haproxy, reading).await, &mut since),
             Err(_) => Seen { state: Some(absent(&haproxy)), ..Seen::default() },
@@ -74,30 +70,18 @@ pub(crate) async fn run(
     }
 }
 
-/// Whether a queue has just grown, and so another look is due soon.
+/// When the next look is due.
 #[derive(Default)]
-struct Pressure {
+struct Pace {
     before: Option<Arc<Reading>>,
-    soon: Option<tokio::time::Instant>,
 }
 
-impl Pressure {
-    /// Takes note of a look.
-    fn note(&mut self, reading: &Result<Arc<Reading>, Absent>) {
-        let was_extra = self.soon.take().is_some_and(|soon| soon <= tokio::time::Instant::now());
-        let Ok(now) = reading else { return };
+impl Pace {
+    /// Takes note of a look that took so long; how long after its begin the next one is due.
+    fn note(&mut self, reading: &Result<Arc<Reading>, Absent>, took: Duration) -> Duration {
+        let Ok(now) = reading else { return PERIOD };
         let pressed = self.before.replace(now.clone()).is_some_and(|before| is_pressed(&before, now));
-        if pressed && !was_extra {
-            self.soon = Some(tokio::time::Instant::now() + SOON);
-        }
-    }
-
-    /// Waits until it is due; for ever where it is not.
-    async fn soon(&self) {
-        match self.soon {
-            Some(soon) => tokio::time::sleep_until(soon).await,
-            None => std::future::pending().await,
-        }
+        if pressed || took < LITTLE { SOON } else { PERIOD }
     }
 }
 

@@ -61,6 +61,10 @@ impl View<'_> {
         if self.is_partial() {
             chain.no_fewer(Rule::LoadBalancerUnknown, count);
         }
+        if self.seen.kept() < count && chain.at <= self.seen.kept() {
+            // All this was asked before they were drained, and chance shall not call them back.
+            return chain.apply(Rule::Draining, self.seen.kept());
+        }
         if count > 0 {
             self.stabilize(chain, tally);
         }
@@ -98,6 +102,8 @@ impl View<'_> {
             chain.no_more(Rule::Stabilization, least);
         }
         let back = policy.scale_down.window(self.seen.timing.block);
+        // The rest of it they are drained.
+        let back = back.saturating_sub(self.seen.tries(back));
         let down = range(back);
         if chain.at < count {
             let greatest = if down.full { down.greatest.min(count) } else { count };
@@ -120,8 +126,11 @@ impl View<'_> {
     fn keep(&self, chain: &mut Chain) {
         let count = self.seen.count;
         let window = self.policy.scale_down.window(self.seen.timing.block).max(FRESH);
-        if self.rush || self.settles() || self.waits() {
+        if self.rush || self.settles() {
             chain.no_fewer(Rule::Panic, count);
+        }
+        if self.waits() {
+            chain.no_fewer(Rule::Queue, count);
         }
         if self.seen.role_changed.is_some_and(|at| self.since(at) < window) {
             chain.no_fewer(Rule::RoleChange, count);

@@ -84,7 +84,7 @@ impl View<'_> {
         if load.surges(self.policy.panic.queue) && wants > self.seen.count {
             wants = self.seen.count;
             reason +=
-                "; a queue has just appeared, and is measured for a second before anything is asked for";
+                "; a queue has just appeared, and is measured for a moment before anything is asked for";
         }
         let mut inputs = inputs(&load);
         inputs.extend([("busy", need.busy), ("needs", need.steady), ("queue_then", need.queue)]);
@@ -92,9 +92,10 @@ impl View<'_> {
     }
 
     /// What the need amounts to in instances, and what it does without the queue. Places that allocations
-    /// hold which are cut off are needed on top. A count that covers half of the margin is kept.
+    /// hold which are cut off are needed on top. A count that covers half of the margin is kept, and so is one that
+    /// instances are drained for.
     fn counts(&self, need: &Need, slots: f64) -> (u64, u64) {
-        let (count, lost) = (self.seen.count, unreplaced(&self.seen.instances, self.seen.count));
+        let (count, lost) = (self.seen.kept(), unreplaced(&self.seen.instances, self.seen.count));
         let instances = |of: f64| whole(of / slots) + lost;
         let wanted = instances(need.wanted);
         let wants = if instances(need.least) > count { wanted } else { wanted.min(count) };

@@ -42,6 +42,7 @@ pub(super) fn rule(view: &View<'_>, clamp: &Clamp) -> String {
         Rule::Falling => {
             format!("{wanted} waits: the recommendation falls on, and one step is faster than two")
         }
+        Rule::Draining => format!("instances are drained for {} already", clamp.to),
         Rule::Rates => format!("{wanted} would be faster than scale_up and scale_down allow"),
         Rule::Cooldown => {
             let after = view.seen.last_scale.map_or(Direction::Up, |last| last.direction);
@@ -85,6 +86,7 @@ fn keeps(view: &View<'_>, clamp: &Clamp) -> String {
             let missing = view.load().map(|load| load.missing.join(", ")).unwrap_or_default();
             format!("{wanted} waits: a part of the load is not known: {missing}")
         }
+        Rule::Queue => format!("{wanted} waits: requests are waiting"),
         Rule::Errors => format!("{wanted} waits: responses 5xx increase"),
         Rule::OldWorkers => format!("{wanted} would cut sessions of an old HAProxy process"),
         _ => {

@@ -24,8 +24,10 @@ pub struct Load {
     pub work: f64,
     /// The part of it that waits.
     pub queued: f64,
-    /// What waited at the newest measure and at the one before.
+    /// What waited at the newest measure and at the one before,
     pub queues: [f64; 2],
+    /// so many seconds earlier; 0 where that is not known, and taken for a second.
+    pub apart: f64,
     /// Slots that were busy, the mean over the longest time in which it did not change by more than chance
     /// does.
     pub steady: f64,
@@ -35,7 +37,7 @@ pub struct Load {
     pub rate: Option<f64>,
     /// The same over the last ten seconds: less by chance, and later.
     pub calm_rate: Option<f64>,
-    /// Those between the last two measures.
+    /// Those of the newest measures: of a second, or fewer where that tells how many they are.
     pub newest_rate: Option<f64>,
     /// Requests that are done with.
     pub completions: Option<f64>,
@@ -70,8 +72,8 @@ impl Load {
         self.queues[0] > 0.0 && self.queued > 0.0 && full
     }
 
-    /// Whether a queue has just appeared: for how much is needed, the arrivals of a whole second must be
-    /// known.
+    /// Whether a queue has just appeared: for how much is needed, the arrivals must be known from one measure to the
+    /// next.
     pub fn surges(&self, patience: Duration) -> bool {
         self.queues[1] <= self.queues[0] / 10.0 && self.grows_beyond(patience)
     }
@@ -84,9 +86,10 @@ impl Load {
 
     fn grows_beyond(&self, patience: Duration) -> bool {
         let [newest, before] = self.queues;
-        let rate = self.newest_rate.unwrap_or(0.0).max(newest);
+        let apart = if self.apart > 0.0 { self.apart } else { 1.0 };
+        let arrived = (self.newest_rate.unwrap_or(0.0) * apart).max(newest);
         // Arrivals spread by the square root of their number; twice that is rare.
-        let grows = newest - before > 2.0 * rate.sqrt();
+        let grows = newest - before > 2.0 * arrived.sqrt();
         grows && self.queue_time().is_none_or(|time| time > patience.as_secs_f64())
     }
 

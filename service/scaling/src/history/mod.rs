@@ -1,6 +1,6 @@
 //! What was measured lately, and the load that it amounts to.
 //!
-//! In: one [`Measure`] a second or so, or why there is none. Out: a [`Demand`], and series of a signal for
+//! In: one or two [`Measure`]s a second, or why there is none. Out: a [`Demand`], and series of a signal for
 //! the strategies that look at a window. Where the newest measure is too old the load is unknown. What
 //! happens within a second is smoothed; a calm stretch is averaged over its whole length, so that a count
 //! follows changes and not chance.
@@ -20,7 +20,7 @@ pub use gain::Gain;
 pub use load::{Demand, Load};
 pub use signals::{Metric, metrics};
 
-/// The time that a gauge is averaged over. HAProxy is read once a second; three readings take the edge off a
+/// The time that a gauge is averaged over. HAProxy is read once or twice a second; a few readings take the edge off a
 /// moment's burst and delay an increase by one second in the mean.
 pub const SMOOTHING: Duration = Duration::from_secs(3);
 
@@ -44,6 +44,10 @@ const SIGNIFICANT: f64 = 3.0;
 const CALM: Duration = Duration::from_secs(10);
 /// The time that service times and error rates are a mean of.
 const MINUTE: Duration = Duration::from_mins(1);
+/// HAProxy is read once a second or twice, give or take.
+const ABOUT_A_SECOND: f64 = 0.9;
+/// So many arrivals tell a rate: it is off by a tenth.
+const MANY: f64 = 100.0;
 /// Fewer requests than this tell no service time: their mean is off by more than a fifth.
 const ENOUGH: f64 = 25.0;
 
@@ -192,7 +196,8 @@ impl History {
             slope: self.slope(),
             rate: self.rate(SMOOTHING, |point| point.arrived),
             calm_rate: self.rate(CALM, |point| point.arrived),
-            newest_rate: self.rate(Duration::from_millis(1), |point| point.arrived),
+            apart: self.points.back().map_or(1.0, |point| point.seconds),
+            newest_rate: self.newest_rate(),
             completions: self.rate(SMOOTHING, |point| point.completed),
             service_time: self.service_time(),
             errors,
@@ -222,6 +227,19 @@ impl History {
         for point in self.latest(span).filter(|point| point.seconds > 0.0) {
             sum += of(point);
             time += point.seconds;
+        }
+        (time > 0.0).then(|| sum / time)
+    }
+
+    /// Arrivals of the last second; of less where they are enough to tell.
+    fn newest_rate(&self) -> Option<f64> {
+        let (mut sum, mut time) = (0.0, 0.0);
+        for point in self.points.iter().rev().take_while(|point| point.seconds > 0.0) {
+            sum += point.arrived;
+            time += point.seconds;
+            if time >= ABOUT_A_SECOND || sum >= MANY {
+                break;
+            }
         }
         (time > 0.0).then(|| sum / time)
     }

@@ -1,4 +1,4 @@
-//! The model: requests, HAProxy, instances and Nomad, with a scaler that looks once a second.
+//! The model: requests, HAProxy, instances and Nomad, with a scaler that looks once or twice a second.
 //!
 //! In: a setting and a scaler. Out: what came of it. Event-driven, and the same for the same seed: requests
 //! arrive as a Poisson process at the rate of each second, and take times that do not depend on the scaler.
@@ -20,7 +20,7 @@ pub fn run(setting: &Setting, scaler: &mut dyn Scaler) -> Outcome {
     let mut model = Model::new(setting);
     for (second, &rate) in setting.rates.iter().enumerate() {
         let ends = (second as Micros + 1) * SECOND;
-        let again = (second > 0 && scaler.looks_again()).then_some(ends - SECOND / 2);
+        let again = scaler.looks_twice().then_some(ends - SECOND / 2);
         let arrived = model.arrivals(rate, ends, again, scaler);
         model.advance(ends);
         model.look(ends, scaler);

@@ -1,4 +1,4 @@
-//! What a scaler is shown once a second, and what it answers.
+//! What a scaler is shown once or twice a second, and what it answers.
 
 use super::group::{Group, Instance};
 use super::moment::{Micros, SECOND, seconds};
@@ -11,8 +11,8 @@ pub trait Scaler {
     /// anything.
     fn look(&mut self, view: &View<'_>) -> Option<Ask>;
 
-    /// Whether it looks once more half a second later; asked after a look.
-    fn looks_again(&self) -> bool {
+    /// Whether it looks twice a second.
+    fn looks_twice(&self) -> bool {
         false
     }
 

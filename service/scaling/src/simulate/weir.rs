@@ -1,6 +1,6 @@
 //! Weir in the model: the way from HAProxy's statistics to a decision is the daemon's own.
 //!
-//! In: a policy and looks. Every second a [`Sample`] of the pool goes through [`measure`] into the
+//! In: a policy and looks. Every half a second a [`Sample`] of the pool goes through [`measure`] into the
 //! [`History`], and what [`decide`] makes of it and of Nomad's state is asked for, as the scale loop does.
 //! Decisions are kept where they ask for a change. No clock: the model's seconds are counted from a fixed
 //! date.
@@ -38,9 +38,6 @@ pub struct Weir {
     timing: Timing,
     history: History,
     memory: Memory,
-    /// The backend at the last look, and whether its queue had grown by then.
-    before: Option<BackendSample>,
-    pressed: bool,
     /// Why the last change was asked for.
     reason: String,
     /// The reasons of the changes that Nomad carried out, with their seconds.
@@ -54,19 +51,12 @@ impl Weir {
         let block = start + Duration::from_secs_f64(cluster.min_healthy.unwrap_or(0.0));
         let history = History::new(policy.looks_back());
         let (memory, timing) = (Memory::default(), Timing { start, block });
-        let (before, pressed, reason, reasons) = (None, false, String::new(), Vec::new());
-        Self { policy, timing, history, memory, before, pressed, reason, reasons }
+        Self { policy, timing, history, memory, reason: String::new(), reasons: Vec::new() }
     }
 
     /// Why the count was changed, with the second of each change.
     pub fn reasons(&self) -> &[(u64, String)] {
         &self.reasons
-    }
-
-    fn note_pressure(&mut self, reading: Reading) {
-        let now = reading.samples.into_iter().flat_map(|sample| sample.backends).next();
-        let before = std::mem::replace(&mut self.before, now);
-        self.pressed = self.before.as_ref().zip(before).is_some_and(|(now, before)| now.is_pressed(&before));
     }
 
     fn seen(&self, view: &View<'_>) -> Seen {
@@ -98,9 +88,7 @@ impl Weir {
 impl Scaler for Weir {
     fn look(&mut self, view: &View<'_>) -> Option<Ask> {
         let addresses = view.live().filter_map(|(number, _, _)| address(number)).collect();
-        let reading = reading(view);
-        self.history.push(measure(&reading, &addresses));
-        self.note_pressure(reading);
+        self.history.push(measure(&reading(view), &addresses));
         let interval = self.policy.evaluation_interval.as_secs().max(1);
         if !view.second().is_multiple_of(interval) {
             return None;
@@ -112,8 +100,8 @@ impl Scaler for Weir {
         asks.then_some(Ask { count: decision.to, supersede: decision.supersede })
     }
 
-    fn looks_again(&self) -> bool {
-        self.pressed && self.policy.evaluation_interval <= Policy::EVALUATION_INTERVAL
+    fn looks_twice(&self) -> bool {
+        self.policy.evaluation_interval <= Policy::EVALUATION_INTERVAL
     }
 
     fn scaled(&mut self, second: u64, _from: u64, _to: u64) {

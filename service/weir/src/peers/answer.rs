@@ -55,6 +55,16 @@ pub(crate) enum State {
 pub(crate) struct Own(pub(crate) Vec<(String, watch::Receiver<Option<Taken>>)>);
 
 impl Own {
+    /// Waits for the next look at the first of them; for ever where there is none, or no more.
+    pub(crate) async fn looked(&mut self) {
+        if let Some((_, taken)) = self.0.first_mut()
+            && taken.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+
     /// What is known of them now.
     pub(crate) fn balancers(&self) -> Vec<Balancer> {
         self.0.iter().map(|(name, taken)| balancer(name, taken.borrow().as_ref())).collect()

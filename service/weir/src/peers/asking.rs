@@ -1,6 +1,7 @@
-//! Asks every other weir of the cluster once a second what its HAProxys do.
+//! Asks every other weir of the cluster what its HAProxys do, after each look at the own one: a reading of all of them is
+//! of one moment then, give or take what they are apart.
 //!
-//! In: who there is, by Consul. Out: [`Peers`] on a watch channel: what each said last and when, or why it
+//! In: who there is, by Consul; looks. Out: [`Peers`] on a watch channel: what each said last and when, or why it
 //! does not. One that does not answer stays until its registration is gone too: until then its part of the
 //! load is unknown.
 
@@ -11,17 +12,19 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_pools::Catalogue;
 
-use super::answer::Answer;
+use super::answer::{Answer, Own};
 use super::roll::{Entry, Roll, roll};
 use crate::chain::chain;
 use crate::config::Token;
 
-/// How often each is asked, as often as it looks at its HAProxys.
+/// How often each is asked at least, and at most where answers take longer than [`LITTLE`].
 const PERIOD: Duration = Duration::from_secs(1);
+/// What a round of answers may take that is asked for after every look.
+const LITTLE: Duration = Duration::from_millis(20);
 /// What an answer may take: one round is over before the next begins.
 const PATIENCE: Duration = Duration::from_millis(800);
 
@@ -56,18 +59,15 @@ pub(crate) fn nobody_yet() -> Peers {
 /// Asks until cancelled.
 pub(crate) async fn run(
     asker: Asker,
+    mut own: Own,
     catalogue: watch::Receiver<Arc<Catalogue>>,
     peers: watch::Sender<Peers>,
     cancel: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known = BTreeMap::new();
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut rest = Duration::ZERO;
+    while cancel.run_until_cancelled(due(&mut own, rest)).await.is_some() {
+        let begin = Instant::now();
         let roll = roll(&catalogue.borrow(), &asker.cluster, &asker.own);
         if let Some(roll) = roll {
             meet(&mut known, &roll);
@@ -77,7 +77,15 @@ pub(crate) async fn run(
             // What was said before is over.
             drop(peers.send_replace(Ok(now)));
         }
+        let took = begin.elapsed();
+        rest = if took > LITTLE { PERIOD.saturating_sub(took) } else { Duration::ZERO };
     }
+}
+
+/// Waits for the next look, for a period at most, and for `rest` in any case.
+async fn due(own: &mut Own, rest: Duration) {
+    tokio::time::sleep(rest).await;
+    let _ = tokio::time::timeout(PERIOD, own.looked()).await;
 }
 
 /// Takes in who registered, and who did so anew.

@@ -86,7 +86,7 @@ pub(crate) async fn start(peer: &config::Peer, ground: Ground<'_>) -> anyhow::Re
         cluster: cluster.clone(),
         node: own.node.clone(),
         token: peer.token.clone(),
-        own: ground.own,
+        own: ground.own.clone(),
     };
     match &peer.tls {
         None => ground.parts.spawn(LISTENER, listener::serve(listener, telling, cancel.clone())),
@@ -100,7 +100,7 @@ pub(crate) async fn start(peer: &config::Peer, ground: Ground<'_>) -> anyhow::Re
     let present = weir_consul::be_present(ground.consul, presence, cancel.clone());
     ground.parts.spawn("the registration in Consul", present);
     let (sender, peers) = watch::channel(asking::nobody_yet());
-    let asking = asking::run(asker, ground.catalogue, sender, cancel.clone());
+    let asking = asking::run(asker, ground.own, ground.catalogue, sender, cancel.clone());
     ground.parts.spawn("the asking of peers", asking);
     Ok(peers)
 }
@@ -154,15 +154,12 @@ impl Balancers {
         Self { own, others, joiner: Joiner::default() }
     }
 
-    /// Waits for the next look at the first of the own HAProxys, which paces all: a reading is as new as can be, and
-    /// there are not more of them than looks.
+    /// Waits for the next look at the first of the own HAProxys, and for what the others answer then: that paces all.
     pub(crate) async fn looked(&mut self) {
-        if let Some((_, taken)) = self.own.0.first_mut()
-            && taken.changed().await.is_ok()
-        {
-            return;
+        let Some(others) = &mut self.others else { return self.own.looked().await };
+        if others.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
-        std::future::pending::<()>().await;
     }
 
     /// What all of them show now.

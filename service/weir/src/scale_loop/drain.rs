@@ -115,6 +115,11 @@ pub(super) struct Drain {
     pub(super) stage: Stage,
     /// How long sessions are waited for.
     pub(super) patience: Duration,
+    /// How long they are drained at least: the last part of the window that a decrease looks back.
+    pub(super) tries: Duration,
+    pub(super) began: Instant,
+    /// How long it took until no session was left.
+    pub(super) emptied: Option<Duration>,
 }
 
 /// An instance on its way out.
@@ -141,7 +146,7 @@ pub(super) enum Stage {
 
 impl Drain {
     /// Begins to take away what a decrease to `sight.wanted` will stop. The job was read a moment ago.
-    pub(super) fn begin(sight: &Sight, patience: Duration) -> (Self, Vec<Step>) {
+    pub(super) fn begin(sight: &Sight, patience: Duration, tries: Duration) -> (Self, Vec<Step>) {
         let doomed = sight.victims(sight.wanted);
         let of = |one: &Instance| Victim {
             index: one.index,
@@ -150,7 +155,8 @@ impl Drain {
         };
         let doomed = sight.instances.iter().filter(|one| doomed.contains(&one.id));
         let victims: BTreeMap<String, Victim> = doomed.map(|one| (one.id.clone(), of(one))).collect();
-        let mut drain = Self { target: sight.wanted, victims, stage: Stage::Noting, patience };
+        let (stage, began) = (Stage::Noting, sight.now);
+        let mut drain = Self { target: sight.wanted, victims, stage, patience, tries, began, emptied: None };
         let servers = drain.servers();
         if servers.is_empty() {
             // None of them has a server yet: there is nothing to write.
@@ -210,7 +216,11 @@ impl Drain {
         let mut steps = self.stand_or_yield(sight);
         let ended = steps.iter().any(|step| matches!(step, Step::End(_)));
         let empty = self.victims.values().all(|victim| victim.left.is_nothing());
-        let agreed = sight.may_ask && sight.wanted <= self.target;
+        let age = sight.now.saturating_duration_since(self.began);
+        if empty {
+            self.emptied.get_or_insert(age);
+        }
+        let agreed = sight.may_ask && sight.wanted <= self.target && age >= self.tries;
         if ended || !agreed || !(empty || sight.now >= deadline) {
             return steps;
         }

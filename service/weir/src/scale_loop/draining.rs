@@ -75,8 +75,9 @@ impl ScaleLoop {
             return self.look(&job, None);
         }
         let patience = tracked.good.as_ref().map_or(Duration::ZERO, |policy| policy.drain.deadline);
+        let tries = self.tries(time, id);
         let Some(sight) = self.sight(now, time, id, decision) else { return };
-        let (drain, steps) = Drain::begin(&sight, patience);
+        let (drain, steps) = Drain::begin(&sight, patience, tries);
         self.effects.push(Effect::Record(began(decision, &drain)));
         self.carry_on(now, id, drain, steps, Some(decision));
     }
@@ -106,6 +107,14 @@ impl ScaleLoop {
         }
         let steps = drain.noted(now, result);
         self.carry_on(now, &noting.policy, drain, steps, None);
+    }
+
+    /// How long instances are drained at least before they are stopped.
+    fn tries(&self, time: SystemTime, id: &str) -> Duration {
+        let Some(tracked) = self.policies.get(id) else { return Duration::ZERO };
+        let policy = tracked.good.as_ref().zip(self.seen(time, tracked));
+        policy
+            .map_or(Duration::ZERO, |(policy, seen)| seen.tries(policy.scale_down.window(seen.timing.block)))
     }
 
     fn sight(&self, now: Instant, time: SystemTime, id: &str, decision: &Decision) -> Option<Sight> {
@@ -173,7 +182,8 @@ impl ScaleLoop {
 
     fn end(&mut self, now: Instant, id: &str, target: u64, end: &End) {
         let Some(tracked) = self.policies.get_mut(id) else { return };
-        tracked.drain = None;
+        let drain = tracked.drain.take();
+        tracked.drains = drain.and_then(|drain| drain.emptied).unwrap_or(tracked.drains);
         if *end != End::Stopped {
             tracked.rest_until = Some(now + REST);
         }

@@ -44,6 +44,8 @@ pub(super) struct Tracked {
     pub(super) last_scale: Option<LastScale>,
     /// How long the instances of the last increase took until they served.
     pub(super) start: Option<Duration>,
+    /// How long sessions had to be waited for when instances were drained last.
+    pub(super) drains: Duration,
     /// Instances on their way out.
     pub(super) drain: Option<Drain>,
     /// No drain begins before this.
@@ -104,6 +106,7 @@ impl Tracked {
             refused: None,
             last_scale: None,
             start: None,
+            drains: Duration::ZERO,
             drain: None,
             rest_until: None,
             trouble: None,

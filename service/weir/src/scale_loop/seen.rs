@@ -40,6 +40,8 @@ impl ScaleLoop {
             timing,
             scales,
             instances: self.instances_of(time, tracked, look),
+            draining: tracked.drain.as_ref().map(|drain| drain.target),
+            drains: tracked.drains,
             placeable: placeable(look, &policy.group),
             deployment: job.deployment(),
             role_changed: self.role_changed,

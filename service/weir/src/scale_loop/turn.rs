@@ -36,8 +36,8 @@ impl ScaleLoop {
         self.look_where_due(now);
     }
 
-    /// Whether the policy's evaluation interval is over. Samples come once a second, give or take; in between only
-    /// where a queue grows, which every policy is told of that shall be evaluated as often as there are samples.
+    /// Whether the policy's evaluation interval is over. Samples come once or twice a second, and the
+    /// default is to evaluate each.
     fn is_due(&mut self, now: Instant, id: &str) -> bool {
         let Some(tracked) = self.policies.get_mut(id) else { return false };
         let interval = tracked.good.as_ref().map_or(Duration::ZERO, |policy| policy.evaluation_interval);

@@ -111,6 +111,7 @@ prop_compose! {
             slope,
             rate,
             calm_rate: rate,
+            apart: 0.5,
             newest_rate: newest,
             completions: done,
             service_time: time,

@@ -105,6 +105,43 @@ fn the_cooldown_holds_decreases_after_increases_and_no_increases() {
 }
 
 #[test]
+fn what_is_drained_is_not_called_back_by_chance() {
+    let policy = plain(2, 20);
+    // Five are needed, or four with half of the margin; six were needed a moment ago.
+    let sight = |work, draining| Seen { memory: remembers(6), draining, ..seen(8, calm(work, 8)) };
+    by(Rule::Stabilization, &policy, &sight(38.0, None), 6);
+    goes(&policy, &sight(38.0, Some(5)), 5);
+    goes(&policy, &sight(47.0, Some(5)), 5);
+    by(Rule::Draining, &policy, &sight(20.0, Some(5)), 5);
+    assert!(decide(&policy, &sight(49.5, Some(5)), now()).to > 5, "half of the margin is gone");
+    // Neither is it a reason against the others.
+    let changed = Seen { role_changed: Some(ago(1)), ..sight(38.0, Some(5)) };
+    by(Rule::RoleChange, &policy, &changed, 8);
+}
+
+/// Where sessions take long to end, they are waited for within the window and not after it.
+#[test]
+fn the_last_part_of_the_window_is_spent_drained() {
+    let policy = policy(2, 20, with_load(json!({"stabilization": "60s"})));
+    let needed = |seconds, drains| {
+        let mut memory = Memory::default();
+        for second in (1..=600).rev() {
+            let stable = if second >= seconds { 6 } else { 0 };
+            let one = decide(&policy, &seen(1, unknown()), ago(second));
+            memory.note(&Decision { stable: Some(stable), ..one }, &policy);
+        }
+        let drains = Duration::from_secs(drains);
+        Seen { memory, drains, ..seen(8, calm(LOW, 8)) }
+    };
+    goes(&policy, &needed(49, 0), 8);
+    goes(&policy, &needed(49, 12), 2);
+    goes(&policy, &needed(47, 12), 8);
+    // Half of it is watched first in any case.
+    goes(&policy, &needed(29, 600), 8);
+    goes(&policy, &needed(31, 600), 2);
+}
+
+#[test]
 fn cooldown_on_scale_up_waits_after_increases_only() {
     let policy = policy(2, 20, with_load(json!({"cooldown_on_scale_up": "1m"})));
     let after = |direction| Seen { last_scale: Some(scaled(direction, 9)), ..seen(8, calm(HIGH, 8)) };

@@ -149,7 +149,7 @@ fn nothing_is_taken_away_while_requests_wait() {
     };
     // Every slot is busy though few are needed in the mean: a queue has appeared, or is served again.
     for queues in [[90.0, 0.0], [20.0, 30.0]] {
-        by(Rule::Panic, &plain(1, 20), &seen(2, Demand::Known(load(queues))), 2);
+        by(Rule::Queue, &plain(1, 20), &seen(2, Demand::Known(load(queues))), 2);
     }
     let none = Load { queued: 0.0, work: 4.0, ..load([0.0, 0.0]) };
     goes(&plain(1, 20), &seen(2, Demand::Known(none)), 1);

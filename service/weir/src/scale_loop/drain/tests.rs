@@ -41,7 +41,7 @@ fn drained() -> Sight {
 
 /// A drain from five to two whose intents are written.
 fn waiting(sight: &Sight) -> Drain {
-    let (mut drain, steps) = Drain::begin(sight, PATIENCE);
+    let (mut drain, steps) = Drain::begin(sight, PATIENCE, Duration::ZERO);
     assert_eq!(steps, [Step::Note(servers(&[2, 3, 4]))]);
     assert_eq!(drain.noted(sight.now, Ok(())), []);
     drain
@@ -68,6 +68,18 @@ fn nomad_is_asked_once_the_last_session_is_gone_on_every_process() {
     sight.fresh = true;
     assert_eq!(drain.turn(&sight), [Step::Scale(2)]);
     assert_eq!(drain.turn(&sight), [], "it was asked already");
+}
+
+#[test]
+fn what_is_tried_is_tried_in_full() {
+    let begin = drained();
+    let (mut drain, _) = Drain::begin(&begin, PATIENCE, SECOND * 5);
+    drain.noted(begin.now, Ok(()));
+    let at = |seconds| Sight { now: begin.now + SECOND * seconds, ..begin.clone() };
+    assert_eq!(drain.turn(&at(1)), []);
+    assert_eq!(drain.emptied, Some(SECOND), "what is learned is how long sessions took");
+    assert_eq!(drain.turn(&at(4)), []);
+    assert_eq!(drain.turn(&at(5)), [Step::Scale(2)]);
 }
 
 #[test]
@@ -111,7 +123,7 @@ fn where_nomad_would_stop_others_it_begins_anew() {
 #[test]
 fn without_intents_nothing_is_taken_away() {
     let sight = drained();
-    let (mut drain, _) = Drain::begin(&sight, PATIENCE);
+    let (mut drain, _) = Drain::begin(&sight, PATIENCE, Duration::ZERO);
     withdrawn(&drain.noted(sight.now, Err("Consul is away".into())), &[2, 3, 4], "Consul is away");
 }
 
@@ -175,6 +187,6 @@ fn a_count_that_somebody_else_set_is_taken_for_the_scale() {
 #[test]
 fn instances_without_a_server_need_no_drain() {
     let sight = Sight { servers: BTreeMap::new(), ..drained() };
-    let (drain, steps) = Drain::begin(&sight, PATIENCE);
+    let (drain, steps) = Drain::begin(&sight, PATIENCE, Duration::ZERO);
     assert_eq!((steps, drain.victims.len()), (vec![Step::Scale(2)], 3));
 }
