@@ -36,6 +36,8 @@ pub(crate) struct Site {
     pub(crate) reload: Reload,
     /// How the pool `web` balances. With `static-rr` every change of its servers needs a reload.
     pub(crate) balance: &'static str,
+    /// How long a server may take to answer.
+    pub(crate) server_timeout: &'static str,
     /// How long a request may wait for a server.
     pub(crate) queue_timeout: &'static str,
     pub(crate) log_level: &'static str,
@@ -84,6 +86,7 @@ impl Site {
             consul_options: none(),
             reload: Reload::Master,
             balance: "roundrobin",
+            server_timeout: "20s",
             queue_timeout: "5s",
             log_level: "debug",
             stats: "stats.sock",
@@ -111,7 +114,7 @@ defaults
     mode http
     timeout connect 2s
     timeout client 20s
-    timeout server 20s
+    timeout server {server}
     timeout queue {queue}
     retries 3
     option redispatch 1
@@ -124,6 +127,7 @@ backend web
             stats = self.path("stats.sock").display(),
             front = self.front,
             balance = self.balance,
+            server = self.server_timeout,
             queue = self.queue_timeout,
         )
     }

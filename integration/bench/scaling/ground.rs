@@ -89,6 +89,8 @@ impl Ground {
             let mut site = Site::beside(Consul::elsewhere(consul));
             site.options = balancer::nomad(&format!("http://127.0.0.1:{nomad}"));
             site.log_level = "info";
+            // Longer than a request takes.
+            site.server_timeout = "1m";
             // As in `templates/haproxy.cfg.hbs`.
             site.queue_timeout = "10s";
             balancers.push(match settings.balancers {
