@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use weir_devcluster::load::{Connections, Load, LoadOptions, LoadReport, Rate};
+use weir_devcluster::load::{Connections, Load, LoadOptions, LoadReport, Rare, Rate};
 
 use crate::settings::Settings;
 
@@ -14,18 +14,15 @@ const BUSY: f64 = 300.0;
 pub(crate) const STEP: Duration = Duration::from_secs(30);
 const FALL: Duration = Duration::from_secs(90);
 pub(crate) const END: Duration = Duration::from_mins(3);
-/// The share of long requests.
-const LONG: f64 = 0.01;
+/// Every so many requests is a long one.
+const LONG: u64 = 100;
 /// From here on an answer to a short request is late.
 const LATE: Duration = Duration::from_millis(500);
 /// Longer than anything in the way lets a request wait.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The load that runs.
-pub(crate) struct Traffic {
-    short: Vec<Load>,
-    long: Vec<Load>,
-}
+/// The load that runs, at each front.
+pub(crate) struct Traffic(Vec<Load>);
 
 /// What became of the requests.
 pub(crate) struct Seen {
@@ -44,32 +41,38 @@ pub(crate) struct Counts {
 impl Traffic {
     pub(crate) fn start(settings: &Settings, fronts: &[u16]) -> Self {
         let share = 1.0 / fronts.len() as f64;
-        let loads = |path: String, part: f64| {
-            let start = |front: &u16| {
-                let rate = rate(settings.rise, part * share);
-                Load::start(options(*front, path.clone(), rate))
-            };
-            fronts.iter().map(start).collect()
-        };
-        Self {
-            short: loads("/mean/50".to_owned(), 1.0 - LONG),
-            long: loads(format!("/slow/{}", settings.long.as_millis()), LONG),
-        }
+        let load = |front: &u16| Load::start(options(settings, *front, share));
+        Self(fronts.iter().map(load).collect())
     }
 
     /// Waits for the last answer.
     pub(crate) async fn finish(self) -> Seen {
-        Seen { short: counts(self.short).await, long: counts(self.long).await }
+        let mut seen = Seen { short: Counts::default(), long: Counts::default() };
+        for load in self.0 {
+            load.finished().await;
+            seen.short.add(&load.report());
+            seen.long.add(&load.report_rare());
+        }
+        seen
     }
 }
 
-fn options(front: u16, path: String, rate: Rate) -> LoadOptions {
+impl Counts {
+    fn add(&mut self, report: &LoadReport) {
+        let LoadReport { sent, failed, late, .. } = report;
+        *self = Self { sent: self.sent + sent, failed: self.failed + failed, late: self.late + late };
+    }
+}
+
+fn options(settings: &Settings, front: u16, share: f64) -> LoadOptions {
+    let target = SocketAddr::from((Ipv4Addr::LOCALHOST, front));
     LoadOptions {
-        path,
+        path: "/mean/50".to_owned(),
+        rare: Some(Rare { every: LONG, path: format!("/slow/{}", settings.long.as_millis()) }),
         connections: Connections::KeepAlive,
         timeout: TIMEOUT,
         late_after: LATE,
-        ..LoadOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, front)), rate, END)
+        ..LoadOptions::new(target, rate(settings.rise, share), END)
     }
 }
 
@@ -81,13 +84,4 @@ fn rate(rise: Duration, part: f64) -> Rate {
         let busy = (STEP..FALL).contains(&at);
         part * if busy { CALM + (BUSY - CALM) * risen } else { CALM }
     })
-}
-
-async fn counts(loads: Vec<Load>) -> Counts {
-    let mut all = Counts::default();
-    for load in loads {
-        let LoadReport { sent, failed, late, .. } = load.finish().await;
-        all = Counts { sent: all.sent + sent, failed: all.failed + failed, late: all.late + late };
-    }
-    all
 }

@@ -32,6 +32,15 @@ pub enum Connections {
     KeepAlive,
 }
 
+/// Requests among the others that are different, and counted by themselves.
+#[derive(Clone)]
+pub struct Rare {
+    /// Every so many requests is one of them.
+    pub every: u64,
+    /// What it asks for.
+    pub path: String,
+}
+
 /// A load.
 #[derive(Clone)]
 pub struct LoadOptions {
@@ -41,6 +50,8 @@ pub struct LoadOptions {
     pub host: String,
     /// The path asked for.
     pub path: String,
+    /// Those that ask for another one.
+    pub rare: Option<Rare>,
     /// One connection per request, or kept ones.
     pub connections: Connections,
     /// Requests per second over time.
@@ -62,6 +73,7 @@ impl LoadOptions {
             target,
             host: target.to_string(),
             path: "/".to_owned(),
+            rare: None,
             connections: Connections::PerRequest,
             rate,
             duration,
@@ -75,6 +87,7 @@ impl LoadOptions {
 /// A load that runs. Dropping it ends it.
 pub struct Load {
     counters: Arc<Counters>,
+    rare: Arc<Counters>,
     rate: Rate,
     started: Instant,
     tasks: TaskTracker,
@@ -85,17 +98,22 @@ impl Load {
     /// Starts sending.
     pub fn start(options: LoadOptions) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let counters = Arc::new(Counters::new(options.late_after));
+        let [counters, rare] = [(); 2].map(|()| Arc::new(Counters::new(options.late_after)));
         let (rate, started) = (options.rate.clone(), Instant::now());
-        let sending = send(options, Arc::clone(&counters), tasks.clone(), started);
+        let sending = send(options, [Arc::clone(&counters), Arc::clone(&rare)], tasks.clone(), started);
         tasks.spawn(stop.clone().run_until_cancelled_owned(sending));
         tasks.close();
-        Self { counters, rate, started, tasks, stop }
+        Self { counters, rare, rate, started, tasks, stop }
     }
 
     /// What there is so far.
     pub fn report(&self) -> LoadReport {
         self.counters.report()
+    }
+
+    /// The same of the rare ones alone, which the other report leaves out.
+    pub fn report_rare(&self) -> LoadReport {
+        self.rare.report()
     }
 
     /// The rate at this moment, in requests per second.
@@ -110,8 +128,13 @@ impl Load {
 
     /// Waits until everything was sent and has ended, at most the load's time-out after its end.
     pub async fn finish(self) -> LoadReport {
-        self.tasks.wait().await;
+        self.finished().await;
         self.counters.report()
+    }
+
+    /// Waits for the same, with the load still there to be asked.
+    pub async fn finished(&self) {
+        self.tasks.wait().await;
     }
 }
 
@@ -121,19 +144,21 @@ impl Drop for Load {
     }
 }
 
-async fn send(options: LoadOptions, counters: Arc<Counters>, tasks: TaskTracker, started: Instant) {
+async fn send(options: LoadOptions, counters: [Arc<Counters>; 2], tasks: TaskTracker, started: Instant) {
     let places = Arc::new(Semaphore::new(options.max_in_flight.min(Semaphore::MAX_PERMITS)));
     let arrivals = Arrivals::new(options.rate.clone(), options.duration);
-    let client = Arc::new(Client::new(&options));
-    for at in arrivals {
+    let rare = options.rare.as_ref().map_or(&options.path, |rare| &rare.path);
+    let clients = [&options.path, rare].map(|path| Arc::new(Client::new(&options, path)));
+    for (at, number) in arrivals.zip(1..) {
         let arrival = started + at;
         sleep_until(arrival).await;
+        let kind = usize::from(options.rare.as_ref().is_some_and(|rare| number % rare.every.max(1) == 0));
+        let (client, counters) = (Arc::clone(&clients[kind]), Arc::clone(&counters[kind]));
         counters.sent();
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             counters.failed(request::Failure::Overload);
             continue;
         };
-        let (client, counters) = (Arc::clone(&client), Arc::clone(&counters));
         tasks.spawn(async move {
             match client.request().await {
                 Ok(()) => counters.answered(arrival.elapsed()),

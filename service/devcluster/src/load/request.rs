@@ -43,12 +43,12 @@ struct Answer {
 }
 
 impl Client {
-    pub(super) fn new(options: &LoadOptions) -> Self {
+    pub(super) fn new(options: &LoadOptions, path: &str) -> Self {
         let keep = options.connections == Connections::KeepAlive;
         let connection = if keep { "keep-alive" } else { "close" };
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: weir-load\r\nConnection: {connection}\r\n\r\n",
-            options.path, options.host
+            path, options.host
         );
         let (request, timeout) = (request.into_bytes(), options.timeout);
         Self { target: options.target, request, timeout, keep, idle: Mutex::default() }

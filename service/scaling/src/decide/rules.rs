@@ -79,9 +79,14 @@ impl View<'_> {
         }
     }
 
+    /// What more must be asked for, as a share of the count, so that a deployment which brings instances is superseded by one
+    /// that starts from there: the next estimate of a rush differs from the last by a tenth or two by chance.
+    const WORTH: f64 = 0.25;
+
     fn tolerated(&self, to: u64) -> u64 {
         let count = self.seen.count;
         let tolerance = match Direction::between(count, to) {
+            Some(Direction::Up) if self.may_supersede(to) => Self::WORTH,
             Some(Direction::Up) if !self.rush => self.policy.scale_up.tolerance,
             Some(Direction::Down) => self.policy.scale_down.tolerance,
             _ => 0.0,

@@ -29,7 +29,8 @@ pub(crate) struct Need {
     pub(crate) busy: f64,
     /// Slots for that and its spread, as far as it lasts.
     pub(crate) steady: f64,
-    /// Fewer than these are too few: half of the spread is covered, so that a count which just fits is kept.
+    /// Fewer than these are too few: half of the spread is covered, so that a count which just fits is kept, and all of the
+    /// queue, which does not go by itself.
     pub(crate) least: f64,
     /// Slots for that and for the queue.
     pub(crate) wanted: f64,
@@ -47,7 +48,7 @@ pub(crate) fn need(load: &Load, options: &Concurrency, outlook: Outlook) -> Need
     Need {
         busy,
         steady: lasting + lasting_margin(lasting, options, outlook),
-        least: busy + margin.max(clearing) / 2.0,
+        least: busy + (margin / 2.0).max(clearing),
         wanted: busy + margin.max(clearing),
         queue,
     }
