@@ -137,7 +137,8 @@ impl View<'_> {
     /// Reasons for which no more are asked for.
     fn cap(&self, chain: &mut Chain, tally: &Tally) {
         let count = self.seen.count;
-        if self.seen.gain.is_some_and(Gain::is_none) {
+        // What an increase long ago brought says nothing of a group that has no instance.
+        if count > 0 && self.seen.gain.is_some_and(Gain::is_none) {
             chain.no_more(Rule::NoGain, count);
         }
         if let Some(max_by) = self.policy.max_by {
@@ -168,7 +169,7 @@ impl View<'_> {
     fn may_be_zero(&self) -> bool {
         let Some(after) = self.policy.scale_to_zero else { return false };
         let idle = self.load().filter(|load| load.missing.is_empty()).and_then(|load| load.idle);
-        self.seen.held == Some(0) && (self.seen.count == 0 || idle.is_some_and(|idle| idle >= after))
+        self.seen.held == Ok(0) && (self.seen.count == 0 || idle.is_some_and(|idle| idle >= after))
     }
 
     /// Whether a queue grew for good a moment ago.
