@@ -56,3 +56,5 @@ mod shipped;
 mod shutdown;
 #[cfg(test)]
 mod surroundings;
+#[cfg(test)]
+mod wake;

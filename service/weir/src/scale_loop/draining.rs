@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use weir_nomad::policies::Reach;
-use weir_pools::intents::Intents;
+use weir_pools::intents::{Intents, Wish};
 use weir_scaling::{Action, Clamp, Decision, RawPolicy, Rule};
 
 use super::drain::{Drain, End, Left, Server, Sight, Step, lasting};
 use super::instances::each;
 use super::job::JobKey;
+use super::wake::UNHELD;
 use super::{Effect, ScaleLoop};
 use crate::journal::{DrainResult, Record};
 
@@ -39,10 +40,11 @@ pub(crate) struct Noting {
     /// The policy's ID.
     pub(crate) policy: String,
     pub(crate) owner: String,
+    pub(crate) wish: Wish,
     pub(crate) servers: BTreeSet<Server>,
     pub(crate) reason: String,
-    /// When they end by themselves.
-    pub(crate) lasting: Duration,
+    /// When they end by themselves; never, where it is not said.
+    pub(crate) lasting: Option<Duration>,
 }
 
 /// Intents to be taken back.
@@ -97,13 +99,13 @@ impl ScaleLoop {
     /// Consul took the intents, or not.
     pub(super) fn noted(&mut self, now: Instant, noting: &Noting, result: Result<(), String>) {
         let Some(tracked) = self.policies.get_mut(&noting.policy) else { return };
+        if let Err(why) = &result {
+            tracked.trouble = Some(why.clone());
+        }
         let Some(mut drain) = tracked.drain.take_if(|drain| !drain.servers().is_disjoint(&noting.servers))
         else {
             return;
         };
-        if let Err(why) = &result {
-            tracked.trouble = Some(why.clone());
-        }
         let steps = drain.noted(now, result);
         self.carry_on(now, &noting.policy, drain, steps, None);
     }
@@ -115,6 +117,8 @@ impl ScaleLoop {
         let registered = self.addresses.keys().cloned().collect();
         let newest = self.newest(time);
         let unknown = Left { unknown: true, ..Left::default() };
+        let drained = tracked.drain.as_ref().map(Drain::servers).unwrap_or_default();
+        let pools = drained.iter().map(|server| server.backend.clone()).collect();
         Some(Sight {
             now,
             count: decision.from,
@@ -127,6 +131,8 @@ impl ScaleLoop {
             }),
             left: each(&instances, &self.addresses, |at| newest.map_or(unknown, |all| all.left(at))),
             registered,
+            holding: self.holding(tracked, &pools),
+            standing: drained.into_iter().filter(|server| newest.is_none_or(|all| all.has(server))).collect(),
             instances,
         })
     }
@@ -158,9 +164,10 @@ impl ScaleLoop {
         self.effects.push(Effect::Note(Noting {
             policy: id.to_owned(),
             owner: owner(raw),
+            wish: Wish::Drain,
             servers,
             reason: format!("{}/{} goes down to {target}", raw.job, raw.group),
-            lasting,
+            lasting: Some(lasting),
         }));
     }
 
@@ -176,6 +183,9 @@ impl ScaleLoop {
         tracked.drain = None;
         if *end != End::Stopped {
             tracked.rest_until = Some(now + REST);
+        }
+        if let End::Unheld(why) = end {
+            tracked.unheld = Some((why.clone(), now + UNHELD));
         }
         let record = ended(&tracked.raw, target, end);
         self.effects.push(Effect::Record(record));
@@ -203,8 +213,9 @@ impl ScaleLoop {
         if ours().any(|tracked| self.job_of(&tracked.raw).is_none_or(|job| job.looked.is_none())) {
             return BTreeSet::new();
         }
+        let drains = ours().filter_map(|tracked| tracked.drain.as_ref()).flat_map(Drain::servers);
         let needed: BTreeSet<Server> =
-            ours().filter_map(|tracked| tracked.drain.as_ref()).flat_map(Drain::servers).collect();
+            drains.chain(ours().flat_map(|tracked| self.wakes_needed(tracked))).collect();
         let stand = self.intents.iter().filter(|(_, _, intent)| intent.owner == of);
         let stand =
             stand.map(|(backend, name, _)| Server { backend: backend.to_owned(), name: name.to_owned() });
@@ -245,7 +256,7 @@ fn ended(raw: &RawPolicy, to: u64, end: &End) -> Record {
     let (result, why) = match end {
         End::Stopped => (DrainResult::Stopped, String::new()),
         End::Spared(those) => (DrainResult::Spared, those.join(", ")),
-        End::Withdrawn(why) => (DrainResult::Withdrawn, why.clone()),
+        End::Withdrawn(why) | End::Unheld(why) => (DrainResult::Withdrawn, why.clone()),
     };
     Record::DrainEnded {
         namespace: raw.namespace.clone(),

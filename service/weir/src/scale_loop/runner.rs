@@ -65,6 +65,7 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
             _ = ticks.tick() => {
                 let reading = inputs.balancers.read(SystemTime::now());
                 scale_loop.note_role_change(inputs.balancers.role_changed());
+                scale_loop.note_holders(inputs.balancers.holders());
                 Event::Sampled(reading)
             }
         };
@@ -129,9 +130,9 @@ async fn scale(client: &Client, asked: &Asked) -> Result<ScaleOutcome, Error> {
 /// Writes the intents of a drain; the error says what that means.
 async fn note(book: &Book, noting: &Noting) -> Result<(), String> {
     let asked = intents::Asked {
-        wish: weir_pools::intents::Wish::Drain,
+        wish: noting.wish,
         owner: noting.owner.clone(),
-        lasting: Some(noting.lasting),
+        lasting: noting.lasting,
         reason: Some(noting.reason.clone()),
     };
     let writing = async {
