@@ -208,6 +208,9 @@ fn to_zero_and_back_by_opt_in() {
     let held = |held, seen| Seen { held: Ok(held), ..seen };
     goes(&zero, &held(0, idle(600)), 0);
     goes(&zero, &held(1, idle(600)), 1);
+    let raised = |seconds| vec![Scale { at: ago(seconds), from: 0, to: 1 }];
+    by(Rule::LastInstance, &zero, &Seen { scales: raised(599), ..held(0, idle(600)) }, 1);
+    goes(&zero, &Seen { scales: raised(600), ..held(0, idle(600)) }, 0);
     goes(&zero, &held(0, seen(0, unknown())), 0);
     goes(&zero, &held(3, seen(0, unknown())), 1);
     goes(&Policy { slots: Some(2), ..zero.clone() }, &held(3, seen(0, unknown())), 2);
