@@ -58,3 +58,5 @@ mod shipped;
 mod shutdown;
 #[cfg(test)]
 mod surroundings;
+#[cfg(test)]
+mod wake;

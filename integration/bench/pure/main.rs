@@ -22,8 +22,8 @@ use haproxy_cfg::{Document, Sections};
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use weir_pools::plan::{
-    Admin, Can, Cause, CheckState, Memory, Observed, ObservedServer, Options, Plan, Situation, Wishes, plan,
-    plan_touched,
+    Admin, Can, Cause, CheckState, Memory, Observed, ObservedServer, Options, Plan, Situation, WakeServers,
+    Wishes, plan, plan_touched,
 };
 use weir_pools::{Answer, Catalogue, Instance, Query};
 use weir_template::Template;
@@ -145,6 +145,7 @@ impl World {
             options: &Options::default(),
             cause: &|_| Cause::Gone,
             wishes: &Wishes::default(),
+            wake: &WakeServers::default(),
             now: SystemTime::UNIX_EPOCH,
         });
         assert_eq!(plan.reload, None, "the bench is about commands");

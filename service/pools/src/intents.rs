@@ -24,6 +24,9 @@ pub const ABOUT: &str = "about";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wish {
+    /// The server `weir-wake` shall hold the pool's requests while its group is at zero; of another server it means
+    /// nothing.
+    Wake,
     /// No new sessions; those that it has go on.
     Drain,
     /// No sessions and no checks.

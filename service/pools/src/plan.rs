@@ -25,8 +25,9 @@ mod restore;
 mod scope;
 mod steady;
 mod turn;
+mod wake;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -41,6 +42,7 @@ pub use keywords::{KEYWORDS_UP_TO, Keyword, keywords};
 pub use memory::Memory;
 pub use observed::{Admin, CheckState, Observed, ObservedServer};
 pub use restore::restore;
+pub use wake::{WAKE, Wake, WakeServers, WakeState};
 
 use layout::Layout;
 use scope::Scope;
@@ -67,6 +69,8 @@ pub struct Situation<'a> {
     pub cause: &'a dyn Fn(SocketAddr) -> Cause,
     /// What is wished of servers that are wanted.
     pub wishes: &'a Wishes,
+    /// The pools whose requests weir holds while nobody serves them.
+    pub wake: &'a WakeServers,
     /// The time.
     pub now: SystemTime,
 }
@@ -110,6 +114,8 @@ pub struct Plan {
     pub waits: Vec<Wait>,
     /// What a person set by hand and is left so.
     pub by_hand: Vec<ByHand>,
+    /// The servers that hold requests, by backend.
+    pub wakes: BTreeMap<String, Wake>,
     /// When to plan again though nothing else happens; `None` where there is nothing to wait for.
     pub look_again: Option<Duration>,
     /// What to plan with the next time. To be kept on disk before the steps are sent.
@@ -237,11 +243,12 @@ pub fn differ_in_structure(before: &Sections, after: &Sections) -> bool {
 }
 
 fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
-    let (loaded, wanted) = (Layout::read(&scope.loaded), Layout::read(&scope.wanted));
+    let (loaded, mut wanted) = (Layout::read(&scope.loaded), Layout::read(&scope.wanted));
     if let Some(reason) = compare::difference(&loaded, &wanted) {
         return Plan::reload(reason, situation.memory);
     }
     let mut turn = Turn::new(situation);
+    turn.plan.wakes = wake::stand_in(&mut wanted, situation);
     let mut pools = wanted.pools.iter().zip(wanted.changeable());
     let planned =
         pools.try_for_each(|(pool, changeable)| turn.pool(loaded.pool(pool.name), pool, changeable));

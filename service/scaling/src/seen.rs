@@ -48,9 +48,9 @@ pub struct Seen {
     /// When this weir became the leader, or a load balancer its pair's master: connections come back in a
     /// burst then.
     pub role_changed: Option<SystemTime>,
-    /// Requests that weir itself holds while the group is at zero; `None` where nobody would hold them, so that
-    /// nothing would bring the group back.
-    pub held: Option<u64>,
+    /// Connections that the load balancers hold for the group while it has no instance; or why nobody would hold
+    /// them, so that nothing would bring the group back from zero.
+    pub held: Result<u64, String>,
 }
 
 impl Default for Seen {
@@ -73,7 +73,7 @@ impl Default for Seen {
             placeable: None,
             deployment: Deployment::None,
             role_changed: None,
-            held: None,
+            held: Err("nothing holds the first requests while there is none".to_owned()),
         }
     }
 }

@@ -76,6 +76,8 @@ pub(crate) enum Record {
         intent: IntentStatus,
         expired: bool,
     },
+    /// Connections of a pool whose group is at zero are closed instead of held; said once a minute.
+    NotHeld { haproxy: String, backend: String, why: String },
     /// Something is wrong with the intents in Consul.
     IntentProblem { problem: String },
     /// A file beside the configuration changed on the disk, and HAProxy runs it, without a reload.
@@ -224,6 +226,7 @@ fn log(record: &Record) {
         | Record::OtherFiles { .. }
         | Record::LeftOut { .. }
         | Record::IntentProblem { .. }
+        | Record::NotHeld { .. }
         | Record::Consul { .. }
         | Record::Nomad { .. }
         | Record::PolicyProblem { .. }
@@ -341,6 +344,9 @@ fn intent_sentence(record: &Record) -> String {
             format!("{}: no longer in force, {how}: {}", server_of(intent), intent.words)
         }
         Record::IntentProblem { problem } => short_words(problem),
+        Record::NotHeld { haproxy, backend, why } => {
+            format!("{}pool {backend}: connections are closed that should be held: {why}", of(haproxy))
+        }
         other => scaling_sentence(other),
     }
 }

@@ -41,6 +41,7 @@ mod state_log;
 mod status;
 mod units;
 mod views;
+mod wake;
 mod zero;
 
 use std::io::Write;

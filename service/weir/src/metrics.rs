@@ -1,6 +1,7 @@
 //! Prometheus metrics: counters from records, gauges from the status at the moment of the scrape.
 
 mod policies;
+mod wakes;
 
 use prometheus::{
     CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
@@ -10,6 +11,7 @@ use prometheus::{
 use crate::journal::{ChangeResult, Record, ScaleResult};
 use crate::status::Status;
 use policies::Policies;
+use wakes::Wakes;
 
 /// All metrics of the daemon, in a registry of their own.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Metrics {
     pool_kept: IntGaugeVec,
     left_out: IntGaugeVec,
     template_failed: IntGaugeVec,
+    wakes: Wakes,
     policies: Policies,
 }
 
@@ -83,6 +86,7 @@ impl Metrics {
                 "Whether a template's source cannot be used.",
                 &["source"],
             )?,
+            wakes: Wakes::new(&make)?,
             policies: Policies::new(&make)?,
             registry,
         })
@@ -145,6 +149,7 @@ impl Metrics {
             let failed = i64::from(template.state == crate::status::TemplateState::Failed);
             self.template_failed.with_label_values(&[template.source.as_str()]).set(failed);
         }
+        self.wakes.observe(&status.wake);
         if let Some(scaling) = &status.scaling {
             self.observe_scaling(scaling);
         }
@@ -289,6 +294,7 @@ mod tests {
             consul,
             templates: Vec::new(),
             haproxy: Vec::new(),
+            wake: Vec::new(),
             peers: Vec::new(),
             scaling: None,
             intents: Vec::new(),

@@ -36,7 +36,8 @@ use crate::status::{LeaderStatus, NomadStatus, ScalingStatus};
 use crate::units::{Unit, haproxy, units};
 use crate::views::Views;
 use crate::{
-    certificates, clients, control, http, interest, logging, nomad_version, scale_loop, state_lock, zero,
+    certificates, clients, control, http, interest, logging, nomad_version, scale_loop, state_lock, wake,
+    zero,
 };
 
 /// How long the parts have to end.
@@ -159,7 +160,8 @@ async fn start(
     let always = always.into_iter().chain(peers).collect();
     parts.spawn("the list of what is read", interest::unite(always, reads, wanted, parts.cancel.clone()));
     let maintenance = shared.maintenance(&handles, &known);
-    let own = Own(samples);
+    let wake = config.wake.as_ref().map(|wake| wake::start(wake, &known, &handles, &journal, parts));
+    let own = Own { samples, wake: wake.clone() };
     let others = match &config.peer {
         None => None,
         Some(peer) => Some(peers::start(peer, shared.ground(own.clone())).await?),
@@ -171,6 +173,7 @@ async fn start(
         consul: health,
         pools: handles.iter().map(|handle| handle.report.clone()).collect(),
         scaling: scaling.as_ref().map(|(report, _)| report.clone()),
+        wake,
         peers: others,
         intents: known,
         journal,

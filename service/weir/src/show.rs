@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
 use crate::short::{short, short_words};
-use crate::status::{HaproxyStatus, ScalingStatus, Status, TemplateState};
+use crate::status::{HaproxyStatus, ScalingStatus, Status, TemplateState, WakeStatus};
 
 /// Reads the status of the weir that listens at `address`.
 pub(crate) async fn fetch<T: DeserializeOwned>(address: &str) -> anyhow::Result<T> {
@@ -53,6 +53,7 @@ pub(crate) fn page(status: &Status) -> String {
         let _ = writeln!(page, "template {} -> {}: {state}", template.source, template.destination);
     }
     status.haproxy.iter().for_each(|haproxy| haproxy_lines(&mut page, haproxy));
+    status.wake.iter().for_each(|wake| wake_line(&mut page, wake));
     for peer in &status.peers {
         let state = if peer.answers { "answers" } else { "does not answer" };
         let error = peer.error.as_ref().map_or(String::new(), |error| format!(": {}", short_words(error)));
@@ -116,6 +117,17 @@ fn haproxy_lines(page: &mut String, haproxy: &HaproxyStatus) {
             short_words(&left.reason)
         );
     }
+}
+
+fn wake_line(page: &mut String, wake: &WakeStatus) {
+    let WakeStatus { held, woken, expired, refused, .. } = wake;
+    let state = match (wake.state.as_str(), &wake.why) {
+        ("unfit", why) => format!("cannot hold: {}", why.as_deref().unwrap_or_default()),
+        ("off", _) => "not at zero".to_owned(),
+        _ => format!("{held} held"),
+    };
+    let counts = format!("{woken} woken, {expired} expired, {refused} refused");
+    let _ = writeln!(page, "wake     {}: {state}; {counts}", short(&wake.backend));
 }
 
 fn scaling_lines(page: &mut String, scaling: &ScalingStatus) {

@@ -23,6 +23,9 @@ pub(crate) struct Status {
     pub(crate) consul: ConsulStatus,
     pub(crate) templates: Vec<TemplateStatus>,
     pub(crate) haproxy: Vec<HaproxyStatus>,
+    /// What holds the requests of groups at zero, where block `wake` is configured: every pool for which it ever did.
+    #[serde(default)]
+    pub(crate) wake: Vec<WakeStatus>,
     /// The other load balancers of the cluster, where block `peer` is configured.
     #[serde(default)]
     pub(crate) peers: Vec<PeerStatus>,
@@ -49,6 +52,27 @@ pub(crate) struct IntentStatus {
     pub(crate) until: Option<Timestamp>,
     /// All of that in words.
     pub(crate) words: String,
+}
+
+/// What holds one pool's requests while its group is at zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WakeStatus {
+    pub(crate) haproxy: String,
+    pub(crate) backend: String,
+    /// Where it listens; absent while it does not.
+    pub(crate) address: Option<String>,
+    /// Of the server `weir-wake` in HAProxy: `in_force`, `changing`, `unfit` or `off`.
+    pub(crate) state: String,
+    /// Why the pool cannot have it.
+    pub(crate) why: Option<String>,
+    /// Connections that it holds now.
+    pub(crate) held: u64,
+    /// Those that went on to an instance, since weir started.
+    pub(crate) woken: u64,
+    /// Those that waited for `deadline` and were closed.
+    pub(crate) expired: u64,
+    /// Those that were closed at once, as more than `max_connections`.
+    pub(crate) refused: u64,
 }
 
 /// Another load balancer.
@@ -273,7 +297,7 @@ pub(crate) struct PolicyStatus {
 pub(crate) struct DrainStatus {
     /// The count that will be asked for.
     pub(crate) to: u64,
-    /// `noting`, `waiting`, `asked` or `stopping`.
+    /// `preparing`, `noting`, `waiting`, `asked` or `stopping`.
     pub(crate) stage: String,
     /// The same in words.
     pub(crate) words: String,

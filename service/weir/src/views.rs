@@ -14,6 +14,7 @@ use crate::pool_loop::Report;
 use crate::status::{
     ConsulStatus, HaproxyState, HaproxyStatus, ScalingStatus, Status, TemplateState, TemplateStatus,
 };
+use crate::wake::Wake;
 
 /// Where the parts of the status come from.
 #[derive(Debug, Clone)]
@@ -23,6 +24,7 @@ pub(crate) struct Views {
     pub(crate) consul: watch::Receiver<Arc<Health>>,
     pub(crate) pools: Vec<watch::Receiver<Report>>,
     pub(crate) scaling: Option<watch::Receiver<ScalingStatus>>,
+    pub(crate) wake: Option<Wake>,
     pub(crate) peers: Others,
     pub(crate) intents: watch::Receiver<Arc<Known>>,
     pub(crate) journal: Journal,
@@ -46,6 +48,7 @@ impl Views {
             consul: consul(&self.consul.borrow()),
             templates,
             haproxy,
+            wake: self.wake.as_ref().map(Wake::status).unwrap_or_default(),
             peers: peers::status(&self.peers),
             scaling: self.scaling.as_ref().map(|scaling| scaling.borrow().clone()),
             intents: self.intents.borrow().status(),

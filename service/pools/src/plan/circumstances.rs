@@ -26,6 +26,8 @@ impl Wish {
     /// The state that fulfils it.
     pub(super) fn state(self) -> Admin {
         match self {
+            // It is wished of a server that is there for nothing else.
+            Self::Wake => Admin::Ready,
             Self::Drain => Admin::Drain,
             Self::Maint => Admin::Maint,
         }
@@ -54,7 +56,7 @@ impl Wishes {
     /// What counts of all that is wished.
     pub fn of(intents: &Intents) -> Self {
         let mut wishes = Self::default();
-        for (backend, server, intent) in intents.iter() {
+        for (backend, server, intent) in intents.iter().filter(|(.., one)| one.wish != Wish::Wake) {
             wishes.add(backend, server, intent.wish);
         }
         wishes

@@ -55,7 +55,8 @@ fn plan_with(
     let [loaded, wanted] = &[loaded, wanted].map(|text| [Sections::parse(text)]);
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
     let (can, options, cause) = (Can { version }, &Options::default(), &|_| cause);
-    plan(&Situation { loaded, wanted, observed, memory, can, options, cause, wishes, now })
+    let wake = &WakeServers::default();
+    plan(&Situation { loaded, wanted, observed, memory, can, options, cause, wishes, wake, now })
 }
 
 fn plan_of(loaded: &str, wanted: &str) -> Plan {
@@ -377,7 +378,7 @@ fn a_new_worker_is_told_what_people_set_and_who_is_down() {
     let mut wishes = Wishes::default();
     wishes.add("web", "b", Wish::Maint);
     let commands: Vec<String> =
-        restore(&memory, &observed, &wishes).into_iter().map(|step| step.command).collect();
+        restore(&memory, &observed, &wishes, &BTreeMap::new()).into_iter().map(|step| step.command).collect();
     let expected =
         ["set server web/b health down", "set server web/b state maint", "set server web/a state maint"];
     assert_eq!(commands, expected);

@@ -198,7 +198,7 @@ fn free_ids<'d>(view: &View<'_, 'd>, missing: &[&Member<'d>]) -> BTreeMap<&'d st
     ids
 }
 
-fn add_command(
+pub(super) fn add_command(
     backend: &str,
     member: &Member<'_>,
     options: &ServerOptions<'_>,

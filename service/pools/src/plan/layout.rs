@@ -134,6 +134,11 @@ impl<'d> Layout<'d> {
         self.index.get(name).map(|at| &self.pools[*at])
     }
 
+    /// The same, to be changed.
+    pub(super) fn pool_mut(&mut self, name: &str) -> Option<&mut Pool<'d>> {
+        self.index.get(name).map(|at| &mut self.pools[*at])
+    }
+
     fn add(&mut self, pool: Pool<'d>) {
         if self.index.insert(pool.name, self.pools.len()).is_some() {
             self.twice.get_or_insert_with(|| format!("pool `{}`", pool.name));
@@ -218,6 +223,21 @@ impl<'d> Pool<'d> {
         let line = self.lines_before + line.number;
         self.servers.push(Member { name, written, options, source, line, at, defaults });
         true
+    }
+
+    /// Takes one more server, which no file names: the only line of `document`. Returns whether it is one that commands
+    /// can change.
+    pub(super) fn add_server(&mut self, document: &'d Document) -> bool {
+        let is_taken = document.lines().first().is_some_and(|line| self.take(document, line, false));
+        self.index();
+        is_taken
+    }
+
+    /// Forgets the server that was taken last.
+    pub(super) fn drop_last(&mut self) {
+        if let Some(member) = self.servers.pop() {
+            self.index.remove(member.name);
+        }
     }
 
     /// Makes servers quick to find; returns whether a name stands there twice.

@@ -40,7 +40,7 @@ impl Turn<'_> {
         }
         let server = subject.observed;
         let cause = server.address.map_or(Cause::Gone, self.situation.cause);
-        let must_stay = view.must_stay(server);
+        let must_stay = view.must_stay(subject);
         self.is_conditional = must_stay;
         match cause {
             _ if must_stay && !self.joins_ready => self.wait_for_others(subject),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observed::{Admin, ObservedServer};
 use super::options::{Changeable, ServerOptions};
-use super::{ByHand, Wish};
+use super::{ByHand, Situation, Step, Wish};
 
 /// What earlier plans began. Starts empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Memory {
     pub(super) given: BTreeMap<String, u32>,
     /// The commands that HAProxy refused, with its answer.
     refused: BTreeMap<String, String>,
+    /// The pools for which HAProxy did not take the server that holds requests, with its answer.
+    #[serde(default)]
+    pub(super) refused_wakes: BTreeMap<String, String>,
     /// What people set by hand, so that it outlives a reload.
     #[serde(default)]
     pub(super) by_hand: Vec<ByHand>,
@@ -117,6 +120,21 @@ impl Memory {
         let command = command.into();
         if self.given.contains_key(&command) {
             self.refused.insert(command, reply.into());
+        }
+    }
+
+    /// Takes note that HAProxy does not take what the server of a pool needs that would hold its requests.
+    pub(super) fn refuse_wake(&mut self, step: &Step, answer: Option<&str>) {
+        if let (Some(backend), Some(answer)) = (step.backend(), answer) {
+            self.refused_wakes.insert(backend.to_owned(), answer.trim().to_owned());
+        }
+    }
+
+    /// Keeps what was refused before, for as long as it is wanted.
+    pub(super) fn keep_refused_wakes(&mut self, situation: &Situation<'_>) {
+        let before = situation.memory.refused_wakes.iter();
+        for (backend, answer) in before.filter(|(backend, _)| situation.wake.contains(backend)) {
+            self.refused_wakes.insert(backend.clone(), answer.clone());
         }
     }
 

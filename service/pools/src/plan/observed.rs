@@ -45,7 +45,7 @@ pub struct ObservedServer {
 
 impl ObservedServer {
     /// Whether HAProxy gives it new sessions.
-    pub(super) fn serves(&self) -> bool {
+    pub fn serves(&self) -> bool {
         self.admin == Admin::Ready && self.is_healthy() && self.weight > 0
     }
 

@@ -131,6 +131,11 @@ impl<'d> ServerOptions<'d> {
         slots.filter(|slot| !CHANGEABLE.contains(slot)).find(differs)
     }
 
+    /// The first of `slots` in which `other` has something else.
+    pub(super) fn difference_in(&self, other: &Self, slots: &[&'static str]) -> Option<&'static str> {
+        slots.iter().copied().find(|slot| self.set.get(slot) != other.set.get(slot))
+    }
+
     /// The first option that `add server` of this branch refuses, for a server whose address is an IP address.
     pub(super) fn refused(&self, branch: Branch) -> Option<&'d str> {
         let known = self.set.iter().filter(|(slot, _)| !RESOLUTION.contains(slot) && **slot != "id");

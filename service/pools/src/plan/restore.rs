@@ -1,13 +1,20 @@
 //! What a new worker is told before anything else: what people had set by hand, what is wished of servers, and which
 //! servers are known to be down. A worker takes every server for ready and healthy until its first check has ended.
 
+use std::collections::BTreeMap;
+
 use super::command::{self, Reply, Step};
 use super::turn::path;
-use super::{Admin, ByHand, CheckState, Memory, Observed, ObservedServer, Setting, Wishes};
+use super::{Admin, ByHand, CheckState, Memory, Observed, ObservedServer, Setting, Wake, Wishes};
 
 /// The commands for a worker that just started. `before`: what the worker before it had. A server that the new one does not have
 /// refuses them, which is no harm.
-pub fn restore(memory: &Memory, before: &Observed, wishes: &Wishes) -> Vec<Step> {
+pub fn restore(
+    memory: &Memory,
+    before: &Observed,
+    wishes: &Wishes,
+    wakes: &BTreeMap<String, Wake>,
+) -> Vec<Step> {
     let by_hand = memory.by_hand().iter().filter_map(set_by_hand);
     let wished = wishes.iter().filter_map(|(backend, server, wish)| {
         state(backend, server, wish.state(), "it is wished so, and HAProxy was reloaded")
@@ -18,7 +25,8 @@ pub fn restore(memory: &Memory, before: &Observed, wishes: &Wishes) -> Vec<Step>
             step(&["set", "server", &path(backend, name), "health", "down"], why)
         })
     });
-    down.chain(wished).chain(by_hand).collect()
+    let wakes = wakes.values().flat_map(|wake| wake.again.iter().cloned());
+    wakes.chain(down).chain(wished).chain(by_hand).collect()
 }
 
 fn is_known_down(server: &ObservedServer) -> bool {

@@ -75,5 +75,5 @@ fn is_touched(situation: &Situation<'_>, touched: &BTreeSet<String>, part: &Part
     else {
         return false;
     };
-    touched.contains(name) || situation.memory.concerns(name)
+    touched.contains(name) || situation.wake.contains(name) || situation.memory.concerns(name)
 }

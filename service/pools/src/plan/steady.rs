@@ -9,6 +9,7 @@ use super::memory::{Begun, Change, Running};
 use super::observed::ObservedServer;
 use super::options::{Changeable, ServerOptions};
 use super::turn::{Needed, Subject, Target, Turn, View, path};
+use super::wake::WAKE;
 use super::{Admin, Reply, Setting, Wish};
 
 /// A number of a server: what the two texts say, and what runs.
@@ -75,7 +76,7 @@ impl Turn<'_> {
             self.by_hand(backend, name, Setting::State(server.admin));
             return Ok(());
         }
-        if view.must_stay(server) {
+        if view.must_stay(subject) {
             self.wait_for_others(subject);
             return Ok(());
         }
@@ -146,7 +147,7 @@ impl Turn<'_> {
         }
         let change = Change { from: number.observed, to: number.wanted };
         self.plan.memory.put_setting(subject.backend, key, change);
-        if number.name == "weight" && number.wanted == 0 && view.must_stay(subject.observed) {
+        if number.name == "weight" && number.wanted == 0 && view.must_stay(subject) {
             self.wait_for_others(subject);
             return Ok(());
         }
@@ -185,6 +186,8 @@ impl Turn<'_> {
             Some(Begun::Leaving { .. } | Begun::Disabling { .. } | Begun::Wished { .. }) => {
                 self.progress(view, subject, target, (self.situation.now, false))
             }
+            // One that a worker was told of when it started, or that is left from before.
+            None if subject.name == WAKE => self.progress(view, subject, target, (self.situation.now, false)),
             Some(Begun::Joined { .. }) | None if was_disabled => {
                 self.progress(view, subject, target, (self.situation.now, false))
             }
@@ -229,7 +232,7 @@ impl Turn<'_> {
             return Ok(());
         }
         self.remember(backend, name, Begun::Disabling { running: target.running.clone() });
-        if view.must_stay(server) {
+        if view.must_stay(subject) {
             self.wait_for_others(subject);
             return Ok(());
         }
@@ -260,6 +263,10 @@ fn was(
         let is_same = running.signature == options.signature();
         let reason = || view.reason(member, "it runs with other options, and only a reload changes them");
         return if is_same { Ok(running.changeable) } else { Err(reason()) };
+    }
+    if loaded.is_none() && member.name == WAKE {
+        // No file names it, and whoever added it, its name is weir's.
+        return Ok(options.changeable());
     }
     let Some((pool, was)) = loaded else {
         return Err(

@@ -38,6 +38,8 @@ enum Event {
     /// Why the instances at an address are not wanted, where they are not.
     Cause(usize, Cause),
     SomebodyWishes(usize, Option<super::Wish>),
+    /// Whether the requests of a pool are held.
+    Hold(bool, Option<u16>),
     /// Weir ends when so many steps were carried out.
     Crash(usize),
     Nothing,
@@ -75,6 +77,8 @@ struct Rig {
     is_touched: bool,
     causes: BTreeMap<SocketAddr, Cause>,
     wished: BTreeMap<(String, String), super::Wish>,
+    /// The pools whose requests are held.
+    wakes: BTreeMap<String, SocketAddr>,
     /// The pools that a plan for what changed has to look at.
     touched: BTreeSet<String>,
     last: Observed,
@@ -101,6 +105,7 @@ impl Rig {
             is_touched: false,
             causes: BTreeMap::new(),
             wished: BTreeMap::new(),
+            wakes: BTreeMap::new(),
             touched: all_pools(),
             last: Observed::default(),
         }
@@ -113,7 +118,9 @@ impl Rig {
         let (observed, memory) = (&self.world.observe(), &self.memory);
         let cause = &|address| self.causes.get(&address).copied().unwrap_or_default();
         let (can, options, now, wishes) = (CAN, &OPTIONS, self.now, &self.wishes());
-        let situation = Situation { loaded, wanted, observed, memory, can, options, cause, wishes, now };
+        let wake = &WakeServers::new(self.wakes.clone());
+        let situation =
+            Situation { loaded, wanted, observed, memory, can, options, cause, wishes, wake, now };
         let all = plan(&situation);
         let differs = |pool: &&String| self.last.pools.get(*pool) != observed.pools.get(*pool);
         let touched: BTreeSet<String> = all_pools()
@@ -194,7 +201,7 @@ impl Rig {
 
     fn wish(&self, path: &str) -> Option<&Spec> {
         let (backend, name) = path.split_once('/').unwrap();
-        self.wishes[usize::from(backend == "p1")].get(&name[1..].parse().unwrap())
+        self.wishes[usize::from(backend == "p1")].get(&name[1..].parse().ok()?)
     }
 
     fn is_disabled(&self, path: &str) -> bool {
@@ -211,7 +218,8 @@ impl Rig {
         let is_hopeful = |(name, spec): &(&usize, &Spec)| {
             !spec.disabled && spec.weight > 0 && !self.is_wished_out(&format!("{backend}/s{name}"))
         };
-        wish.iter().filter(is_hopeful).count()
+        let holds = self.wakes.contains_key(backend) && !self.is_wished_out(&format!("{backend}/{WAKE}"));
+        wish.iter().filter(is_hopeful).count() + usize::from(holds)
     }
 
     fn happens(&mut self, event: &Event) {
@@ -248,8 +256,16 @@ impl Rig {
                     None => drop(self.wished.remove(&server)),
                 }
             }
+            Event::Hold(second, port) => self.hold(if *second { "p1" } else { "p0" }, *port),
             Event::Crash(steps) => drop(self.turn(*steps)),
             Event::Nothing => {}
+        }
+    }
+
+    fn hold(&mut self, backend: &str, port: Option<u16>) {
+        match port {
+            Some(port) => drop(self.wakes.insert(backend.to_owned(), ([127, 0, 0, 1], port).into())),
+            None => drop(self.wakes.remove(backend)),
         }
     }
 
@@ -278,10 +294,20 @@ impl Rig {
                 self.check_server(last, &format!("p{number}"), &format!("s{name}"), spec);
             }
         }
+        for (backend, address) in &self.wakes {
+            let state =
+                &self.world.get(&format!("{backend}/{WAKE}")).unwrap_or_else(|| panic!("{backend}")).state;
+            let is_in_force = last.wakes[backend].state == WakeState::InForce;
+            let is_out = self.is_touched || self.is_wished_out(&format!("{backend}/{WAKE}"));
+            assert!(is_in_force || is_out, "{backend}: {state:?}");
+            assert_eq!((state.address, state.is_backup), (Some(*address), true));
+        }
         for (backend, name) in self.world.servers.keys() {
+            let is_held = name == WAKE && self.wakes.contains_key(backend);
             let may_stay = |wait: &Wait| matches!(wait.what, Waiting::Others | Waiting::Passing);
             let waits = last.waits.iter().any(|wait| &wait.server == name && may_stay(wait));
-            assert!(waits || self.wish(&format!("{backend}/{name}")).is_some(), "{backend}/{name} is left");
+            let is_wanted = || name != WAKE && self.wish(&format!("{backend}/{name}")).is_some();
+            assert!(waits || is_held || is_wanted(), "{backend}/{name} is left");
         }
     }
 
@@ -342,6 +368,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(Event::SessionsStay),
         1 => (1..9usize, cause()).prop_map(|(address, cause)| Event::Cause(address, cause)),
         1 => (0..9usize, prop::option::of(wished())).prop_map(|(n, wish)| Event::SomebodyWishes(n, wish)),
+        2 => (any::<bool>(), prop::option::of(1..4u16)).prop_map(|(second, port)| Event::Hold(second, port)),
         1 => (0..3usize).prop_map(Event::Crash),
         3 => Just(Event::Nothing),
     ]

@@ -9,6 +9,7 @@ use super::layout::{Layout, Member, Pool};
 use super::memory::{Begun, Running};
 use super::observed::ObservedServer;
 use super::options::{Changeable, ServerOptions};
+use super::wake::WAKE;
 use super::{Admin, ByHand, Plan, Reason, Reply, Setting, Situation, Step, Wait, Waiting, command};
 
 /// A part of a turn; or the reason for a reload.
@@ -117,7 +118,10 @@ impl Turn<'_> {
             let is_removal = step.is_removal();
             let times = given.get(&step.command).copied().unwrap_or(0) + 1;
             let refusal = self.situation.memory.refusal(&step.command).filter(|_| !is_removal);
-            if !is_removal && (refusal.is_some() || times > MAX_GIVEN) {
+            if step.is_for_wake() {
+                let answer = refusal.or((times > MAX_GIVEN && !is_removal).then_some("it has no effect"));
+                self.plan.memory.refuse_wake(step, answer);
+            } else if !is_removal && (refusal.is_some() || times > MAX_GIVEN) {
                 let answer = refusal.map_or("it has no effect", str::trim);
                 return Err(refusal_reason(wanted, &step.command, answer));
             }
@@ -134,6 +138,7 @@ impl Turn<'_> {
             self.look_again(SOON);
         }
         self.plan.memory.by_hand = self.plan.by_hand.clone();
+        self.plan.memory.keep_refused_wakes(self.situation);
         self.plan.settled = self.plan.steps.is_empty() && self.plan.waits.is_empty();
         self.plan
     }
@@ -205,13 +210,13 @@ impl<'a, 'd> View<'a, 'd> {
         let backups_count = !hopeful.any(|member| !wanted.is_on(member, "backup"));
         view.backups_count = backups_count;
         view.lacks_wanted = is_hopeful && !wanted.servers.iter().any(|member| view.is_serving(member));
-        view.is_empty = !observed.values().any(|server| view.serves(server));
+        view.is_empty = !observed.iter().any(|(name, server)| view.serves(name, server));
         view
     }
 
     fn is_serving(&self, member: &Member<'d>) -> bool {
         let observed = || self.observed.get(member.name);
-        self.is_to_serve(member) && observed().is_some_and(|server| self.serves(server))
+        self.is_to_serve(member) && observed().is_some_and(|server| self.serves(member.name, server))
     }
 
     /// Whether it serves as soon as it is ready.
@@ -229,13 +234,14 @@ impl<'a, 'd> View<'a, 'd> {
         self.changeable.get(member.at).copied().flatten()
     }
 
-    fn serves(&self, server: &ObservedServer) -> bool {
-        server.serves() && (!server.is_backup || self.backups_count)
+    /// The server that holds requests is better than one that is not ready, though it is a backup.
+    fn serves(&self, name: &str, server: &ObservedServer) -> bool {
+        server.serves() && (!server.is_backup || self.backups_count || name == WAKE)
     }
 
     /// Whether taking the server out of traffic has to wait until a wanted one serves.
-    pub(super) fn must_stay(&self, server: &ObservedServer) -> bool {
-        self.lacks_wanted && self.serves(server)
+    pub(super) fn must_stay(&self, subject: Subject<'_>) -> bool {
+        self.lacks_wanted && self.serves(subject.name, subject.observed)
     }
 
     /// The options of a member of one of the two pools, or that they are not understood.

@@ -26,7 +26,10 @@ impl View<'_> {
             Select::Max => limits.iter().max().copied(),
             _ => limits.iter().min().copied(),
         };
-        self.limit(behavior, limit, free).unwrap_or(u64::MAX).max(self.seen.count)
+        // A share of nothing is nothing: the first instance is not for rates to forbid.
+        let least =
+            if behavior.select == Select::Disabled { self.seen.count } else { self.seen.count.max(1) };
+        self.limit(behavior, limit, free).unwrap_or(u64::MAX).max(least)
     }
 
     /// The lowest count that the rates of `scale_down` allow.

@@ -152,7 +152,8 @@ impl View<'_> {
     /// Reasons for which no more are asked for.
     fn cap(&self, chain: &mut Chain, tally: &Tally) {
         let count = self.seen.count;
-        if self.seen.gain.is_some_and(Gain::is_none) {
+        // What an increase long ago brought says nothing of a group that has no instance.
+        if count > 0 && self.seen.gain.is_some_and(Gain::is_none) {
             chain.no_more(Rule::NoGain, count);
         }
         if let Some(max_by) = self.policy.max_by {
@@ -178,12 +179,15 @@ impl View<'_> {
         chain.no_more(max, bounds.ceiling);
     }
 
-    /// A group at zero stays so while nothing waits; another gets there after it was idle for long enough. Neither where
-    /// nothing would bring it back.
+    /// A group at zero stays so while nothing waits; another gets there after it was idle for long enough, and not sooner
+    /// after it came back: what is done at zero is not seen. Neither where nothing would bring it back.
     fn may_be_zero(&self) -> bool {
         let Some(after) = self.policy.scale_to_zero else { return false };
         let idle = self.load().filter(|load| load.missing.is_empty()).and_then(|load| load.idle);
-        self.seen.held == Some(0) && (self.seen.count == 0 || idle.is_some_and(|idle| idle >= after))
+        let raised = self.seen.scales.iter().filter(|scale| scale.to > scale.from);
+        let came_back = raised.map(|scale| self.since(scale.at)).any(|ago| ago < after);
+        let is_idle = idle.is_some_and(|idle| idle >= after) && !came_back;
+        self.seen.held == Ok(0) && (self.seen.count == 0 || is_idle)
     }
 
     /// Whether requests wait for a slot, or a queue has just appeared: then no slot is one too many.

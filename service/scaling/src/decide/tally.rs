@@ -54,10 +54,11 @@ pub(super) fn tally(view: &View<'_>, votes: &[Vote]) -> Tally {
 
 /// A group at zero looks at the requests that weir holds, and at nothing else: it has no server.
 fn at_zero(view: &View<'_>) -> Tally {
-    let held = view.seen.held.unwrap_or(0);
+    let held = *view.seen.held.as_ref().unwrap_or(&0);
     let slots = view.policy.slots.unwrap_or(u64::MAX) as f64;
     let (wanted, reason) = match held {
         0 => (0, "the count is 0 and no request waits".to_owned()),
+        1 => (1, "the count is 0 and a request waits".to_owned()),
         _ => (whole(held as f64 / slots).max(1), format!("the count is 0 and {held} requests wait")),
     };
     Tally { wanted, stable: None, reason, missing: false }

@@ -67,11 +67,19 @@ pub(super) fn rule(view: &View<'_>, clamp: &Clamp) -> String {
         Rule::Max => format!("{wanted} is above max = {}", view.bounds.ceiling),
         Rule::ScheduleMin => format!("{wanted} is below the schedule's min = {}", view.bounds.floor),
         Rule::ScheduleMax => format!("{wanted} is above the schedule's max = {}", view.bounds.ceiling),
-        Rule::LastInstance if view.policy.scale_to_zero.is_some() && view.seen.held.is_none() => {
-            "the last instance stays: nothing would hold the first requests while there is none".to_owned()
-        }
-        Rule::LastInstance => "the last instance stays".to_owned(),
+        Rule::LastInstance => last_instance(view),
         _ => keeps(view, clamp),
+    }
+}
+
+/// Why the last one stays: by the policy, for want of somebody who would hold requests, or not yet.
+fn last_instance(view: &View<'_>) -> String {
+    match (view.policy.scale_to_zero, &view.seen.held) {
+        (None, _) => "the last instance stays".to_owned(),
+        (Some(_), Err(why)) => format!("the last instance stays: {why}"),
+        (Some(after), Ok(_)) => {
+            format!("the last instance stays until there was no work for {}", format_duration(after))
+        }
     }
 }
 

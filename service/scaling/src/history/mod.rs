@@ -81,6 +81,11 @@ impl Point {
     fn busy(&self) -> f64 {
         (self.work - self.queued).max(0.0)
     }
+
+    /// Whether there was work: also where all that came was done with before anybody looked.
+    fn is_busy(&self) -> bool {
+        self.work > 0.0 || self.arrived > 0.0
+    }
 }
 
 impl History {
@@ -313,12 +318,12 @@ impl History {
     }
 
     fn idle(&self, now: SystemTime) -> Option<Duration> {
-        let busy = self.points.iter().rev().find(|point| point.work > 0.0);
+        let busy = self.points.iter().rev().find(|point| point.is_busy());
         let since = match busy {
             Some(busy) => busy.at.max(self.since?),
             None => self.since?,
         };
-        let idle = self.points.back().is_some_and(|point| point.work <= 0.0);
+        let idle = self.points.back().is_some_and(|point| !point.is_busy());
         idle.then(|| now.duration_since(since).unwrap_or_default())
     }
 }

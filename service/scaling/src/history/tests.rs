@@ -102,6 +102,14 @@ fn idle_is_watched_without_a_gap() {
     );
     assert_eq!(idle(vec![(0, 0.0), (20, 0.0), (21, 0.0)], 21), Some(Duration::from_secs(1)));
     assert_eq!(idle(vec![(0, 0.0), (1, 1.0)], 1), None);
+    let mut short = History::new(WINDOW);
+    for second in 0..=30 {
+        let counter = Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "");
+        let totals = BTreeMap::from([(counter, u64::from(second >= 25))]);
+        short.push(Ok(Measure { totals, ..measure(second, 0.0) }));
+    }
+    let since = load(&short, 30).idle;
+    assert_eq!(since, Some(Duration::from_secs(5)), "a request that nobody saw in progress");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! From checked blocks to a [`Config`]: defaults, and what only shows when options are seen together.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::parse::{Place, Section};
 use super::problem::Problem;
 use super::{
     Config, Consul, Control, Haproxy, Log, Nomad, Peer, PeerTls, Prometheus, Source, Template, Tls, Token,
+    Wake,
 };
 
 /// The longest path of a socket in bytes: `sun_path` has 104 on FreeBSD (108 on Linux), its terminating zero included.
@@ -38,6 +39,7 @@ impl Builder<'_> {
             http: self.http(root),
             peer: root.block("peer").and_then(|peer| self.peer(peer)),
             prometheus: root.block("prometheus").and_then(|prometheus| self.prometheus(prometheus)),
+            wake: root.block("wake").map(|wake| self.wake(wake)),
             templates: root.blocks("template").map(|template| self.template(template)).collect(),
             haproxies: root.blocks("haproxy").map(|haproxy| self.haproxy(haproxy)).collect(),
         };
@@ -175,6 +177,35 @@ impl Builder<'_> {
             }
         }
         headers
+    }
+
+    /// What holds the requests of groups at zero.
+    fn wake(&mut self, wake: &Section) -> Wake {
+        let most = wake.number("max_connections").unwrap_or(1000);
+        if most == 0 {
+            self.report(&wake.place("max_connections"), "`max_connections` must be at least 1".into());
+        }
+        let deadline = wake.duration("deadline").unwrap_or(Duration::from_secs(30));
+        if deadline.is_zero() {
+            self.report(&wake.place("deadline"), "`deadline` must be longer than nothing".into());
+        }
+        let max_connections = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+        Wake { address: self.wake_address(wake), max_connections, deadline }
+    }
+
+    fn wake_address(&mut self, wake: &Section) -> IpAddr {
+        let fallback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let Some(text) = wake.text("address") else { return fallback };
+        let what = match text.parse::<IpAddr>() {
+            Ok(address) if !address.is_unspecified() => return address,
+            Ok(_) => "HAProxy has to connect to it: name one of this node, such as 127.0.0.1",
+            Err(_) if text.parse::<SocketAddr>().is_ok() => {
+                "write it without a port: each pool at zero gets a free one"
+            }
+            Err(_) => "it must be an IP address, such as 127.0.0.1",
+        };
+        self.report(&wake.place("address"), format!("`address` is \"{text}\"; {what}"));
+        fallback
     }
 
     fn one_token(&mut self, section: &Section) {

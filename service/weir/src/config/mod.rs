@@ -11,7 +11,7 @@ mod schema;
 mod token;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(crate) struct Config {
     /// Absent where this is the only load balancer.
     pub(crate) peer: Option<Peer>,
     pub(crate) prometheus: Option<Prometheus>,
+    /// Absent where no group goes to zero.
+    pub(crate) wake: Option<Wake>,
 }
 
 /// The socket for commands that change something.
@@ -130,6 +132,17 @@ pub(crate) struct Prometheus {
     /// User and password.
     pub(crate) auth: Option<(String, String)>,
     pub(crate) tls: Option<Tls>,
+}
+
+/// Where requests of groups at zero are held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wake {
+    /// HAProxy connects to it; the ports are free ones.
+    pub(crate) address: IpAddr,
+    /// Connections at once, of all pools.
+    pub(crate) max_connections: usize,
+    /// The longest that one waits.
+    pub(crate) deadline: Duration,
 }
 
 /// One template and its output.
@@ -353,6 +366,33 @@ mod tests {
         assert!(problems.len() == 1 && problems[0].contains("it must be a URL"), "{problems:?}");
         let (_, problems) = prometheus("address = \"http://p\"\nheaders = [\"nothing\"]");
         assert!(problems.len() == 1 && problems[0].contains("\"Name: value\""), "{problems:?}");
+    }
+
+    #[test]
+    fn what_holds_requests_is_an_address_without_a_port_and_has_bounds() {
+        let wake = |options: &str| {
+            loaded(&format!(
+                "template {{\n  contents = \"x\"\n  destination = \"/a\"\n}}\nwake {{\n{options}\n}}\n"
+            ))
+        };
+        let (config, problems) = wake("");
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let defaults = Wake { address, max_connections: 1000, deadline: Duration::from_secs(30) };
+        assert_eq!((config.wake, problems), (Some(defaults), vec![]));
+        let (config, problems) = wake("address = \"10.0.0.1\"\nmax_connections = 5\ndeadline = \"1m\"");
+        assert_eq!((config.wake.map(|wake| wake.max_connections), problems), (Some(5), vec![]));
+        for (options, said) in [
+            ("address = \"127.0.0.1:8719\"", "without a port: each pool at zero gets a free one"),
+            ("address = \"localhost\"", "it must be an IP address, such as 127.0.0.1"),
+            ("address = \"0.0.0.0\"", "HAProxy has to connect to it"),
+            ("max_connections = 0", "must be at least 1"),
+            ("deadline = \"0s\"", "must be longer than nothing"),
+            ("adress = \"127.0.0.1\"", "did you mean `address`?"),
+        ] {
+            let (_, problems) = wake(options);
+            let fits = |problem: &String| problem.starts_with("weir.hcl:6: ") && problem.contains(said);
+            assert!(problems.len() == 1 && fits(&problems[0]), "{options}: {problems:?}");
+        }
     }
 
     #[test]

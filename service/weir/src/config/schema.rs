@@ -262,6 +262,29 @@ const PROMETHEUS: BlockSpec = BlockSpec {
     blocks: &[&SSL, &AUTH],
 };
 
+const WAKE: BlockSpec = BlockSpec {
+    name: "wake",
+    about: "Holds the first requests of groups at zero, by policies with `scale_to_zero`; none goes there else.",
+    label: false,
+    many: false,
+    options: &[
+        option(
+            "address",
+            Kind::Text,
+            "127.0.0.1",
+            "IP address where HAProxy reaches weir; each pool at zero gets a free port of it.",
+        ),
+        option("max_connections", Kind::Count, "1000", "Connections held at once; more are closed at once."),
+        option(
+            "deadline",
+            Kind::Duration,
+            "30s",
+            "How long one is held at most; HAProxy's `timeout server` ends it earlier where that is shorter.",
+        ),
+    ],
+    blocks: &[],
+};
+
 /// The top level of a configuration file.
 pub(crate) const ROOT: BlockSpec = BlockSpec {
     name: "",
@@ -294,5 +317,5 @@ pub(crate) const ROOT: BlockSpec = BlockSpec {
         ),
         option("block_query_wait", Kind::Duration, "60s", "How long a blocking query waits."),
     ],
-    blocks: &[&CONSUL, &NOMAD, &TEMPLATE, &HAPROXY, &HTTP, &PEER, &PROMETHEUS],
+    blocks: &[&CONSUL, &NOMAD, &TEMPLATE, &HAPROXY, &HTTP, &PEER, &PROMETHEUS, &WAKE],
 };

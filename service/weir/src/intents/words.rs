@@ -13,6 +13,7 @@ pub(crate) fn words(intent: &Intent, now: Timestamp) -> String {
 
 fn in_zone(intent: &Intent, now: Timestamp, zone: &TimeZone) -> String {
     let what = match intent.wish {
+        Wish::Wake => "requests held",
         Wish::Drain => "drain",
         Wish::Maint => "maintenance",
     };

@@ -158,7 +158,7 @@ fn not_written(target: &Target, wish: Option<Wish>, error: &anyhow::Error) -> an
     let state = match wish {
         Some(Wish::Drain) => "drain",
         Some(Wish::Maint) => "maint",
-        None => "ready",
+        Some(Wish::Wake) | None => "ready",
     };
     anyhow!(
         "{target}: not noted in Consul, so nothing is changed: {error:#}\nfor this load balancer alone, on HAProxy's \

@@ -107,7 +107,7 @@ mod tests {
             reloads: 0,
             held_back: None,
         };
-        Report { templates: vec![], haproxy, pools, kept: BTreeMap::new() }
+        Report { templates: vec![], haproxy, pools, kept: BTreeMap::new(), holds: BTreeMap::new() }
     }
 
     fn one(report: Report) -> (watch::Sender<Report>, Loop) {

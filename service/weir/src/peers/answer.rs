@@ -11,6 +11,7 @@ use weir_haproxy::Completeness;
 use weir_scaling::Sample;
 
 use crate::sampler::{Absent, Taken};
+use crate::wake::{Holds, Wake};
 
 /// All HAProxys of one node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub(crate) struct Balancer {
     pub(crate) age_ms: u64,
     #[serde(flatten)]
     pub(crate) state: State,
+    /// What is held for its pools at zero; nothing where its weir holds no requests.
+    #[serde(default)]
+    pub(crate) holds: Option<Holds>,
 }
 
 /// What its weir saw.
@@ -52,12 +56,16 @@ pub(crate) enum State {
 
 /// The HAProxys of this node, each with what was read of it last.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Own(pub(crate) Vec<(String, watch::Receiver<Option<Taken>>)>);
+pub(crate) struct Own {
+    pub(crate) samples: Vec<(String, watch::Receiver<Option<Taken>>)>,
+    /// What holds requests, where that is configured.
+    pub(crate) wake: Option<Wake>,
+}
 
 impl Own {
     /// Waits for the next look at the first of them; for ever where there is none, or no more.
     pub(crate) async fn looked(&mut self) {
-        if let Some((_, taken)) = self.0.first_mut()
+        if let Some((_, taken)) = self.samples.first_mut()
             && taken.changed().await.is_ok()
         {
             return;
@@ -67,11 +75,13 @@ impl Own {
 
     /// What is known of them now.
     pub(crate) fn balancers(&self) -> Vec<Balancer> {
-        self.0.iter().map(|(name, taken)| balancer(name, taken.borrow().as_ref())).collect()
+        let holds = |name: &str| self.wake.as_ref().map(|wake| wake.said(name));
+        let all = self.samples.iter();
+        all.map(|(name, taken)| balancer(name, taken.borrow().as_ref(), holds(name))).collect()
     }
 }
 
-fn balancer(name: &str, taken: Option<&Taken>) -> Balancer {
+fn balancer(name: &str, taken: Option<&Taken>, holds: Option<Holds>) -> Balancer {
     let age = taken.map_or(Duration::ZERO, |taken| taken.at.elapsed());
     let state = match taken.map(|taken| &taken.reading) {
         None => State::Unknown { reason: "it was not read yet".to_owned() },
@@ -79,7 +89,8 @@ fn balancer(name: &str, taken: Option<&Taken>) -> Balancer {
         Some(Err(Absent::Unknown(reason))) => State::Unknown { reason: reason.clone() },
         Some(Ok(reading)) => read(reading),
     };
-    Balancer { name: name.to_owned(), age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX), state }
+    let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    Balancer { name: name.to_owned(), age_ms, state, holds }
 }
 
 fn read(reading: &Arc<weir_haproxy::Reading>) -> State {
@@ -105,7 +116,8 @@ mod tests {
             State::Stopped,
             State::Unknown { reason: "no answer".into() },
         ];
-        let haproxies = states.into_iter().map(|state| Balancer { name: "edge".into(), age_ms: 300, state });
+        let haproxies =
+            states.into_iter().map(|state| Balancer { name: "edge".into(), age_ms: 300, state, holds: None });
         let said = Answer { cluster: "default".into(), node: "lb1".into(), haproxies: haproxies.collect() };
         let text = serde_json::to_string(&said).unwrap();
         assert!(text.contains("\"state\":\"stopped\"") && text.contains("\"age_ms\":300"), "{text}");

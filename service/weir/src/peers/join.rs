@@ -8,9 +8,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use weir_pools::plan::WAKE;
 use weir_scaling::{Process, Reading, Sample};
 
 use super::answer::{Balancer, State};
+use crate::wake::Holder;
 
 /// How old a sample may be, however it came: it is taken, and fetched, once a second, and one of each may
 /// fail.
@@ -198,13 +200,26 @@ impl Known {
     }
 }
 
+/// What is held by all that run.
+pub(crate) fn holders(views: &[View]) -> Vec<Holder> {
+    let seen = views.iter().filter_map(|view| Some((view, view.seen.as_ref().ok()?)));
+    let all = seen.flat_map(|(view, seen)| seen.haproxies.iter().map(move |haproxy| (view, haproxy)));
+    let run = all.filter(|(_, haproxy)| matches!(haproxy.state, State::Read { .. }));
+    run.map(|(view, haproxy)| Holder { name: called(view, haproxy), holds: haproxy.holds.clone() }).collect()
+}
+
 fn called(view: &View, haproxy: &Balancer) -> String {
     let name = if haproxy.name.is_empty() { "HAProxy" } else { &haproxy.name };
     if view.name.is_empty() { name.to_owned() } else { format!("{}: {name}", view.name) }
 }
 
 fn of_node(node: u64, at: SystemTime, sample: &Sample) -> Sample {
-    Sample { at, process: Process { node, ..sample.process }, ..sample.clone() }
+    let mut sample = Sample { at, process: Process { node, ..sample.process }, ..sample.clone() };
+    // What holds requests is no instance; what it holds is in its backend's own figures.
+    for backend in &mut sample.backends {
+        backend.servers.retain(|server| server.name != WAKE);
+    }
+    sample
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ use crate::config;
 use crate::parts::Parts;
 use crate::state_file;
 use crate::status::PeerStatus;
+use crate::wake::Holder;
 
 /// How long a weir that was killed is waited for at least; Consul takes twice as long. Its HAProxy may well go on, with
 /// load that nobody else sees: what starts it again has more than two minutes before that counts for nothing.
@@ -164,6 +165,15 @@ impl Balancers {
 
     /// What all of them show now.
     pub(crate) fn read(&mut self, now: SystemTime) -> Reading {
+        self.joiner.join(now, &self.views())
+    }
+
+    /// What all that run hold of requests now.
+    pub(crate) fn holders(&self) -> Vec<Holder> {
+        join::holders(&self.views())
+    }
+
+    fn views(&self) -> Vec<View> {
         let seen = Seen { ago: Duration::ZERO, haproxies: self.own.balancers() };
         let mut views = vec![View { name: String::new(), id: 0, seen: Ok(seen) }];
         match self.others.as_ref().map(|others| others.borrow()) {
@@ -173,7 +183,7 @@ impl Balancers {
                 Err(why) => views.push(View { name: "peers".into(), id: u64::MAX, seen: Err(why.clone()) }),
             },
         }
-        self.joiner.join(now, &views)
+        views
     }
 
     /// When connections last went from one load balancer to another.

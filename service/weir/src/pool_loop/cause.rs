@@ -75,6 +75,7 @@ fn waits(what: Waiting) -> String {
 /// Whether the state is what is wished, or stronger. HAProxy shows one that is down so, drained or not.
 pub(crate) fn follows(state: Option<ServerState>, wish: Wish) -> bool {
     match wish {
+        Wish::Wake => state.is_some_and(ServerState::serves),
         Wish::Drain => matches!(state, Some(ServerState::Drain | ServerState::Maint | ServerState::Down)),
         Wish::Maint => state == Some(ServerState::Maint),
     }

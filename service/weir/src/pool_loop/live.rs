@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use weir_haproxy::{Level, Look};
 use weir_pools::plan::files::{Reference, references};
 use weir_pools::plan::{
-    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, Wait, Waiting,
-    Wishes,
+    self, Admin, ByHand, Can, Cause, Observed, ObservedServer, Options, Plan, Situation, WAKE, Wait, Waiting,
+    WakeServers, Wishes,
 };
 use weir_scaling::{BackendSample, Process, ServerSample, ServerState};
 
 use super::backoff::Backoff;
+use super::holding::{Hold, Holding};
 use super::observation::{ConfigFile, Newcomer, Observation};
 use super::tell::{Answer, Tell};
 
@@ -94,6 +95,7 @@ pub(super) struct Live {
     pub(super) problem: Option<String>,
     pub(super) waits: Vec<Wait>,
     wishes: Wishes,
+    holding: Holding,
 }
 
 /// What a plan needs beside what is known of HAProxy.
@@ -124,6 +126,7 @@ impl Live {
             problem: None,
             waits: Vec::new(),
             wishes: Wishes::default(),
+            holding: Holding::default(),
         }
     }
 
@@ -143,6 +146,26 @@ impl Live {
         self.touched.extend(before.backends().chain(self.wishes.backends()).cloned());
     }
 
+    /// Requests of these backends are held at these addresses, and of no others.
+    pub(super) fn hold(&mut self, at: impl IntoIterator<Item = (String, SocketAddr)>) {
+        self.touched.extend(self.holding.want(WakeServers::new(at)));
+    }
+
+    /// How it stands with each backend whose requests are held, or shall be.
+    pub(super) fn holds(&self) -> BTreeMap<String, Hold> {
+        self.holding.all(&self.observed)
+    }
+
+    /// The same where HAProxy is told nothing. `has_it`: whether there is such a pool.
+    pub(super) fn untold(&self, has_it: impl Fn(&str) -> bool) -> BTreeMap<String, Hold> {
+        self.holding.untold(has_it)
+    }
+
+    /// Whether a backend has no server that anybody wants in traffic, and its requests are held.
+    pub(super) fn is_held_open(&self, backend: &str) -> bool {
+        self.holding.keeps_open(backend, &self.observed, &self.wishes)
+    }
+
     /// The servers of a backend as they were looked at.
     pub(super) fn server(&self, backend: &str, server: &str) -> Option<&ObservedServer> {
         self.observed.pools.get(backend)?.get(server)
@@ -158,7 +181,8 @@ impl Live {
 
     /// The addresses of servers that are drained: whether anybody still answers there decides how they leave.
     pub(super) fn draining(&self) -> impl Iterator<Item = SocketAddr> {
-        let drained = self.waits.iter().filter(|wait| matches!(wait.what, Waiting::Sessions(_)));
+        let is_asked = |wait: &&Wait| matches!(wait.what, Waiting::Sessions(_)) && wait.server != WAKE;
+        let drained = self.waits.iter().filter(is_asked);
         drained.filter_map(|wait| self.server(&wait.backend, &wait.server)?.address)
     }
 
@@ -229,9 +253,20 @@ impl Live {
         let new = wanted.iter().filter(|(output, _)| !is_loaded(*output));
         files.extend(new.map(|(_, sections)| sections.clone()));
         let Around { options, cause, now } = *around;
-        let (observed, memory, wishes) = (&self.observed, &self.begun.memory, &self.wishes);
-        let situation =
-            Situation { loaded: &loaded, wanted: &files, observed, memory, can, options, cause, wishes, now };
+        let (observed, memory) = (&self.observed, &self.begun.memory);
+        let (wishes, wake) = (&self.wishes, self.holding.wanted());
+        let situation = Situation {
+            loaded: &loaded,
+            wanted: &files,
+            observed,
+            memory,
+            can,
+            options,
+            cause,
+            wishes,
+            wake,
+            now,
+        };
         if self.all { plan::plan(&situation) } else { plan::plan_touched(&situation, &self.touched) }
     }
 
@@ -243,6 +278,7 @@ impl Live {
             return Course::Reload(format!("{place}{reason}"));
         }
         self.waits = plan.waits;
+        self.holding.take(plan.wakes);
         self.look_again = plan.look_again.map(|after| now + after);
         self.all = false;
         if plan.steps.is_empty() {
@@ -250,7 +286,7 @@ impl Live {
             return Course::Follow;
         }
         let backends = plan.steps.iter().filter_map(|step| step.backend()).map(str::to_owned).collect();
-        let begun = Some(self.begun.clone());
+        let begun = Some(Box::new(self.begun.clone()));
         Course::Tell(Tell { steps: plan.steps, look: Look::Backends(backends), is_new: false, begun })
     }
 
@@ -301,7 +337,7 @@ impl Live {
 
     /// What to tell a worker that is about to start.
     pub(super) fn restore(&self) -> Vec<plan::Step> {
-        plan::restore(&self.begun.memory, &self.observed, &self.wishes)
+        plan::restore(&self.begun.memory, &self.observed, &self.wishes, self.holding.planned())
     }
 
     fn observe(&mut self, now: Instant, observation: Observation, verify: Duration) {

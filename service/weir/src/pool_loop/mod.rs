@@ -11,6 +11,7 @@ mod cause;
 mod causes;
 mod course;
 mod culprits;
+mod holding;
 mod inbox;
 mod live;
 mod memory;
@@ -29,7 +30,7 @@ mod told;
 mod turn;
 mod wanted;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub(crate) use answers::Answers;
 pub(crate) use apply::{File, Hands};
 pub(crate) use cause::follows;
 use causes::Causes;
+pub(crate) use holding::{Door, Hold};
 pub(crate) use live::Begun;
 use live::Live;
 pub(crate) use memory::{Memory, StateDir};
@@ -100,6 +102,8 @@ pub(crate) enum Event {
     Zero(BTreeSet<String>),
     /// These intents are in force, and no others.
     Intents(Arc<Intents>),
+    /// Requests of these backends can be held at these addresses, and of no others.
+    Hold(BTreeMap<String, SocketAddr>),
     /// A person asks for a reload.
     Reload(Reply),
     /// A person confirms that a pool may be empty.
@@ -408,6 +412,7 @@ impl PoolLoop {
             Event::Probed(found) => self.probed(found),
             Event::Zero(backends) => self.zero = backends,
             Event::Intents(intents) => self.intend(intents),
+            Event::Hold(at) => self.live.hold(at),
             Event::Reload(reply) => self.ask_reload(reply),
             Event::ConfirmEmpty(backend, reply) => self.confirm_empty(backend, reply),
             Event::Ready { backend, server, reply } => self.ask_ready(&backend, &server, reply),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use weir_pools::Instance;
 
 use super::PoolLoop;
+use super::holding::Hold;
 use super::output::{Note, Output};
 use super::seen_pools::{KeptServers, SeenPools};
 use crate::journal::ChangeResult;
@@ -21,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) pools: SeenPools,
     /// What is kept, by backend, as Consul's IDs.
     pub(crate) kept: BTreeMap<String, Vec<String>>,
+    /// How it stands with requests that are held, by backend.
+    pub(crate) holds: BTreeMap<String, Hold>,
 }
 
 impl Report {
@@ -38,7 +41,13 @@ impl PoolLoop {
             haproxy: self.haproxy_status(),
             pools: self.seen_pools(),
             kept: self.kept(),
+            holds: self.holds(),
         }
+    }
+
+    fn holds(&self) -> BTreeMap<String, Hold> {
+        let has_it = |backend: &str| self.outputs.iter().any(|output| output.pools.contains_key(backend));
+        if self.live.is_on { self.live.holds() } else { self.live.untold(has_it) }
     }
 
     fn kept(&self) -> BTreeMap<String, Vec<String>> {

@@ -23,7 +23,7 @@ pub(crate) struct Tell {
     /// Whether to read what there is to know once of a worker that is new to us: HAProxy's files are what it loaded.
     pub(crate) is_new: bool,
     /// What the steps begin.
-    pub(crate) begun: Option<Begun>,
+    pub(crate) begun: Option<Box<Begun>>,
 }
 
 /// What HAProxy said.

@@ -75,10 +75,11 @@ impl PoolLoop {
         self.release_where_zero_is_meant();
         let catalogue = self.without_banned(now);
         let choices: Vec<Choice<'_>> = self.outputs.iter().map(choice).collect();
-        let (haproxy, confirmed, zero) = (&self.haproxy, &self.confirmed, &self.zero);
+        let (haproxy, confirmed, zero, live) = (&self.haproxy, &self.confirmed, &self.zero, &self.live);
         let may_be_empty = |backend: &str| {
             confirmed.contains(backend)
                 || zero.contains(backend)
+                || live.is_held_open(backend)
                 || haproxy.as_ref().is_some_and(|haproxy| haproxy.may_be_empty(backend))
         };
         let inputs = Inputs {

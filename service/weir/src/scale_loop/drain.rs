@@ -11,8 +11,12 @@ use std::time::{Duration, Instant};
 
 use weir_scaling::{Instance, InstanceState, victims};
 
+use super::wake::Holding;
+
 /// How long after the deadline for sessions Nomad may still refuse, before it all begins anew.
 const LATE: Duration = Duration::from_secs(30);
+/// How long the load balancers may take until they hold requests.
+const PREPARING: Duration = Duration::from_secs(10);
 /// How long an instance that Nomad was told to stop may still be listed.
 const STOPPING: Duration = Duration::from_secs(20);
 
@@ -67,6 +71,10 @@ pub(super) struct Sight {
     pub(super) left: BTreeMap<String, Left>,
     /// Those that Consul lists.
     pub(super) registered: BTreeSet<String>,
+    /// The drained servers that HAProxy still has.
+    pub(super) standing: BTreeSet<Server>,
+    /// How far the load balancers are with holding what the drained servers get; matters on the way to zero.
+    pub(super) holding: Holding,
 }
 
 impl Sight {
@@ -104,6 +112,8 @@ pub(super) enum End {
     Spared(Vec<String>),
     /// It was given up, and why.
     Withdrawn(String),
+    /// It was given up because requests would not be held meanwhile; and why.
+    Unheld(String),
 }
 
 /// Instances on their way out.
@@ -134,6 +144,8 @@ pub(super) struct Victim {
 /// How far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// On the way to zero: the load balancers prepare to hold what comes meanwhile.
+    Preparing { since: Instant },
     /// Intents are being written.
     Noting,
     /// Sessions are waited for, until then at most.
@@ -163,6 +175,10 @@ impl Drain {
             drain.stage = Stage::Waiting { deadline: sight.now + patience };
             let steps = drain.turn(sight);
             return (drain, steps);
+        }
+        if drain.target == 0 {
+            drain.stage = Stage::Preparing { since: sight.now };
+            return (drain, Vec::new());
         }
         (drain, vec![Step::Note(servers)])
     }
@@ -197,6 +213,7 @@ impl Drain {
             victim.left = sight.left.get(id).copied().unwrap_or_default();
         }
         match self.stage {
+            Stage::Preparing { since } => self.prepare(sight, since),
             Stage::Noting => self.stand_or_yield(sight),
             Stage::Waiting { .. } if sight.count <= self.target => {
                 // Somebody set it, or an answer was lost on its way.
@@ -207,6 +224,27 @@ impl Drain {
             Stage::Asked { .. } => Vec::new(),
             Stage::Stopping { since } => self.see_stopped(sight, since),
         }
+    }
+
+    /// Nothing is drained before what it would get is held, wherever it may come from.
+    fn prepare(&mut self, sight: &Sight, since: Instant) -> Vec<Step> {
+        let mut steps = self.stand_or_yield(sight);
+        if steps.iter().any(|step| matches!(step, Step::End(_))) {
+            return steps;
+        }
+        steps.clear();
+        let holding = if self.target == 0 { &sight.holding } else { &Holding::InForce };
+        match holding {
+            Holding::InForce => {
+                self.stage = Stage::Noting;
+                steps.push(Step::Note(self.servers()));
+            }
+            Holding::Coming(why) if sight.now >= since + PREPARING => {
+                steps.push(Step::End(End::Unheld(format!("after {PREPARING:?} {why}"))));
+            }
+            Holding::Coming(_) | Holding::Unfit(_) => {}
+        }
+        steps
     }
 
     fn wait(&mut self, sight: &Sight, deadline: Instant) -> Vec<Step> {
@@ -233,11 +271,22 @@ impl Drain {
         steps
     }
 
+    /// Why requests would not be held at zero: also where a load balancer came that cannot.
+    fn unheld(&self, sight: &Sight) -> Option<String> {
+        match &sight.holding {
+            Holding::Unfit(why) if self.target == 0 => Some(why.clone()),
+            _ => None,
+        }
+    }
+
     /// Checks that it is still wanted, and that Nomad would still stop those that are drained.
     fn stand_or_yield(&mut self, sight: &Sight) -> Vec<Step> {
         let mut steps = self.follow(sight);
         if sight.wanted >= sight.count {
             return self.withdraw("they are needed again".to_owned());
+        }
+        if let Some(why) = self.unheld(sight) {
+            return vec![Step::Strike(self.servers()), Step::End(End::Unheld(why))];
         }
         if sight.foreign {
             return self.withdraw("somebody else deploys the job".to_owned());
@@ -270,7 +319,9 @@ impl Drain {
         let here = |id: &&String| sight.is_live(id) || sight.registered.contains(*id);
         let still: Vec<String> = self.victims.keys().filter(here).cloned().collect();
         let is_over = sight.now >= since + STOPPING;
-        if !still.is_empty() && !is_over {
+        // At zero there is no other server that would get what the last one is given for a moment.
+        let is_last = self.target == 0 && !sight.standing.is_disjoint(&self.servers());
+        if (!still.is_empty() || is_last) && !is_over {
             return Vec::new();
         }
         let spared: Vec<String> = still.into_iter().filter(|id| sight.is_live(id)).collect();

@@ -7,12 +7,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use weir_nomad::policies::Reach;
-use weir_pools::intents::Intents;
+use weir_pools::intents::{Intents, Wish};
 use weir_scaling::{Action, Clamp, Decision, RawPolicy, Rule};
 
 use super::drain::{Drain, End, Left, Server, Sight, Step, lasting};
 use super::instances::each;
 use super::job::JobKey;
+use super::wake::UNHELD;
 use super::{Effect, ScaleLoop};
 use crate::journal::{DrainResult, Record};
 
@@ -39,10 +40,11 @@ pub(crate) struct Noting {
     /// The policy's ID.
     pub(crate) policy: String,
     pub(crate) owner: String,
+    pub(crate) wish: Wish,
     pub(crate) servers: BTreeSet<Server>,
     pub(crate) reason: String,
-    /// When they end by themselves.
-    pub(crate) lasting: Duration,
+    /// When they end by themselves; never, where it is not said.
+    pub(crate) lasting: Option<Duration>,
 }
 
 /// Intents to be taken back.
@@ -75,7 +77,7 @@ impl ScaleLoop {
             return self.look(&job, None);
         }
         let patience = tracked.good.as_ref().map_or(Duration::ZERO, |policy| policy.drain.deadline);
-        let tries = self.tries(time, id);
+        let tries = self.tries(now, time, id);
         let Some(sight) = self.sight(now, time, id, decision) else { return };
         let (drain, steps) = Drain::begin(&sight, patience, tries);
         self.effects.push(Effect::Record(began(decision, &drain)));
@@ -98,23 +100,22 @@ impl ScaleLoop {
     /// Consul took the intents, or not.
     pub(super) fn noted(&mut self, now: Instant, noting: &Noting, result: Result<(), String>) {
         let Some(tracked) = self.policies.get_mut(&noting.policy) else { return };
+        if let Err(why) = &result {
+            tracked.trouble = Some(why.clone());
+        }
         let Some(mut drain) = tracked.drain.take_if(|drain| !drain.servers().is_disjoint(&noting.servers))
         else {
             return;
         };
-        if let Err(why) = &result {
-            tracked.trouble = Some(why.clone());
-        }
         let steps = drain.noted(now, result);
         self.carry_on(now, &noting.policy, drain, steps, None);
     }
 
     /// How long instances are drained at least before they are stopped.
-    fn tries(&self, time: SystemTime, id: &str) -> Duration {
+    fn tries(&self, now: Instant, time: SystemTime, id: &str) -> Duration {
         let Some(tracked) = self.policies.get(id) else { return Duration::ZERO };
-        let policy = tracked.good.as_ref().zip(self.seen(time, tracked));
-        policy
-            .map_or(Duration::ZERO, |(policy, seen)| seen.tries(policy.scale_down.window(seen.timing.block)))
+        let both = tracked.good.as_ref().zip(self.seen(now, time, tracked));
+        both.map_or(Duration::ZERO, |(policy, seen)| seen.tries(policy.scale_down.window(seen.timing.block)))
     }
 
     fn sight(&self, now: Instant, time: SystemTime, id: &str, decision: &Decision) -> Option<Sight> {
@@ -124,6 +125,8 @@ impl ScaleLoop {
         let registered = self.addresses.keys().cloned().collect();
         let newest = self.newest(time);
         let unknown = Left { unknown: true, ..Left::default() };
+        let drained = tracked.drain.as_ref().map(Drain::servers).unwrap_or_default();
+        let pools = drained.iter().map(|server| server.backend.clone()).collect();
         Some(Sight {
             now,
             count: decision.from,
@@ -136,6 +139,8 @@ impl ScaleLoop {
             }),
             left: each(&instances, &self.addresses, |at| newest.map_or(unknown, |all| all.left(at))),
             registered,
+            holding: self.holding(tracked, &pools),
+            standing: drained.into_iter().filter(|server| newest.is_none_or(|all| all.has(server))).collect(),
             instances,
         })
     }
@@ -167,9 +172,10 @@ impl ScaleLoop {
         self.effects.push(Effect::Note(Noting {
             policy: id.to_owned(),
             owner: owner(raw),
+            wish: Wish::Drain,
             servers,
             reason: format!("{}/{} goes down to {target}", raw.job, raw.group),
-            lasting,
+            lasting: Some(lasting),
         }));
     }
 
@@ -186,6 +192,9 @@ impl ScaleLoop {
         tracked.drains = drain.and_then(|drain| drain.emptied).unwrap_or(tracked.drains);
         if *end != End::Stopped {
             tracked.rest_until = Some(now + REST);
+        }
+        if let End::Unheld(why) = end {
+            tracked.unheld = Some((why.clone(), now + UNHELD));
         }
         let record = ended(&tracked.raw, target, end);
         self.effects.push(Effect::Record(record));
@@ -213,8 +222,9 @@ impl ScaleLoop {
         if ours().any(|tracked| self.job_of(&tracked.raw).is_none_or(|job| job.looked.is_none())) {
             return BTreeSet::new();
         }
+        let drains = ours().filter_map(|tracked| tracked.drain.as_ref()).flat_map(Drain::servers);
         let needed: BTreeSet<Server> =
-            ours().filter_map(|tracked| tracked.drain.as_ref()).flat_map(Drain::servers).collect();
+            drains.chain(ours().flat_map(|tracked| self.wakes_needed(tracked))).collect();
         let stand = self.intents.iter().filter(|(_, _, intent)| intent.owner == of);
         let stand =
             stand.map(|(backend, name, _)| Server { backend: backend.to_owned(), name: name.to_owned() });
@@ -255,7 +265,7 @@ fn ended(raw: &RawPolicy, to: u64, end: &End) -> Record {
     let (result, why) = match end {
         End::Stopped => (DrainResult::Stopped, String::new()),
         End::Spared(those) => (DrainResult::Spared, those.join(", ")),
-        End::Withdrawn(why) => (DrainResult::Withdrawn, why.clone()),
+        End::Withdrawn(why) | End::Unheld(why) => (DrainResult::Withdrawn, why.clone()),
     };
     Record::DrainEnded {
         namespace: raw.namespace.clone(),

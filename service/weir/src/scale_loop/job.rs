@@ -183,6 +183,7 @@ impl ScaleLoop {
             self.tell(now, &id);
             self.consider(now, time, &id);
         }
+        self.wish_to_hold(now);
     }
 
     /// Takes a reading in; whether decisions can be made from it.

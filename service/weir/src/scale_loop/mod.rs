@@ -18,6 +18,7 @@ mod seen;
 mod servers;
 mod sources;
 mod turn;
+mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) use scale::Asked;
 
 use crate::journal::Record;
 use crate::metric_sources::{Answer, Ledger, Question};
+use crate::wake::Holder;
 use job::KnownJob;
 use policy::Tracked;
 use servers::Servers;
@@ -119,6 +121,8 @@ pub(crate) struct ScaleLoop {
     /// HAProxy's servers as they were read last.
     servers: Option<Servers>,
     intents: Arc<Intents>,
+    /// What all load balancers hold of requests, as it was read last.
+    holders: Vec<Holder>,
     /// When intents of an owner were taken back last.
     struck: BTreeMap<String, Instant>,
     effects: Vec<Effect>,
@@ -139,6 +143,7 @@ impl Default for ScaleLoop {
             addresses: join::Addresses::new(),
             servers: None,
             intents: Arc::default(),
+            holders: Vec::new(),
             struck: BTreeMap::new(),
             effects: Vec::new(),
         }

@@ -50,6 +50,10 @@ pub(super) struct Tracked {
     pub(super) drain: Option<Drain>,
     /// No drain begins before this.
     pub(super) rest_until: Option<Instant>,
+    /// Why its requests cannot be held, and until when that is not tried again.
+    pub(super) unheld: Option<(String, Instant)>,
+    /// When it was wished last that they are.
+    pub(super) wished: Option<Instant>,
     /// Why nothing can be taken away now, although it should.
     pub(super) trouble: Option<String>,
     pub(super) tally: Tally,
@@ -109,6 +113,8 @@ impl Tracked {
             drains: Duration::ZERO,
             drain: None,
             rest_until: None,
+            unheld: None,
+            wished: None,
             trouble: None,
             tally: Tally::default(),
             alarmed: None,

@@ -86,6 +86,9 @@ fn scale(last: &LastScale) -> Option<ScaleStatus> {
 
 fn status(now: Instant, drain: &Drain) -> DrainStatus {
     let (stage, words, deadline) = match drain.stage {
+        Stage::Preparing { .. } => {
+            ("preparing", "the load balancers prepare to hold what comes at zero", None)
+        }
         Stage::Noting => ("noting", "the intents are being written to Consul", None),
         Stage::Waiting { deadline } => ("waiting", "their sessions are waited for", Some(deadline)),
         Stage::Asked { .. } => ("asked", "Nomad was asked to stop them", None),

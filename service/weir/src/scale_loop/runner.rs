@@ -79,6 +79,7 @@ pub(crate) async fn run(mut inputs: Inputs, cancel: CancellationToken) {
 fn sampled(scale_loop: &mut ScaleLoop, balancers: &mut Balancers) -> Event {
     let reading = balancers.read(SystemTime::now());
     scale_loop.note_role_change(balancers.role_changed());
+    scale_loop.note_holders(balancers.holders());
     Event::Sampled(reading)
 }
 
@@ -135,9 +136,9 @@ async fn scale(client: &Client, asked: &Asked) -> Result<ScaleOutcome, Error> {
 /// Writes the intents of a drain; the error says what that means.
 async fn note(book: &Book, noting: &Noting) -> Result<(), String> {
     let asked = intents::Asked {
-        wish: weir_pools::intents::Wish::Drain,
+        wish: noting.wish,
         owner: noting.owner.clone(),
-        lasting: Some(noting.lasting),
+        lasting: noting.lasting,
         reason: Some(noting.reason.clone()),
     };
     let writing = async {

@@ -3,7 +3,7 @@
 //! What is not known stays at its default, which makes no decision bolder.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use weir_nomad::GroupScale;
 use weir_scaling::{FRESH, Instance, Metric, Policy, Scale, Seen, Timing, metrics};
@@ -20,15 +20,17 @@ const SETTLES: Duration = Duration::from_secs(10);
 impl ScaleLoop {
     /// What a decision about this policy is made from; nothing where the job has no such group, or was not
     /// read.
-    pub(super) fn seen(&self, time: SystemTime, tracked: &Tracked) -> Option<Seen> {
+    pub(super) fn seen(&self, now: Instant, time: SystemTime, tracked: &Tracked) -> Option<Seen> {
         let (policy, job) = (tracked.good.as_ref()?, self.job_of(&tracked.raw)?);
         let look = job.look.as_ref()?;
         let group: Option<&GroupScale> = look.scale.groups.get(&policy.group);
         let scales = changes(group);
         let timing = timing(tracked, look);
         let raised = last_increase(&scales).map(|scale| scale.at);
+        let count = *look.job.groups.get(&policy.group)?;
         Some(Seen {
-            count: *look.job.groups.get(&policy.group)?,
+            count,
+            held: self.held(now, tracked, count),
             job_modify_index: look.job.job_modify_index,
             running: group.map_or(0, |group| group.running),
             job_stopped: look.job.stop,
@@ -45,7 +47,6 @@ impl ScaleLoop {
             placeable: placeable(look, &policy.group),
             deployment: job.deployment(),
             role_changed: self.role_changed,
-            ..Seen::default()
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use weir_scaling::Reading;
+use weir_scaling::{BackendSample, Reading, Sample};
 
 use super::drain::{Left, Server};
 
@@ -18,6 +18,27 @@ pub(super) struct Servers {
     /// Whether a process did not answer, or none that takes new connections did.
     is_partial: bool,
     by_address: BTreeMap<SocketAddr, Vec<Seen>>,
+    by_backend: BTreeMap<String, Vec<Pool>>,
+}
+
+/// A backend in one process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pool {
+    leaving: bool,
+    /// Whether a server of it is given new sessions.
+    serves: bool,
+    /// Where its servers connect to; nothing for one that has no fixed address.
+    servers: BTreeSet<Option<SocketAddr>>,
+}
+
+impl Pool {
+    fn of(sample: &Sample, backend: &BackendSample) -> Self {
+        Self {
+            leaving: sample.leaving,
+            serves: backend.servers.iter().any(|server| server.state.serves()),
+            servers: backend.servers.iter().map(|server| server.address).collect(),
+        }
+    }
 }
 
 /// A server in one process.
@@ -37,8 +58,10 @@ pub(super) struct Seen {
 impl Servers {
     pub(super) fn of(reading: &Reading) -> Self {
         let mut by_address: BTreeMap<SocketAddr, Vec<Seen>> = BTreeMap::new();
+        let mut by_backend: BTreeMap<String, Vec<Pool>> = BTreeMap::new();
         for sample in &reading.samples {
             for backend in &sample.backends {
+                by_backend.entry(backend.name.clone()).or_default().push(Pool::of(sample, backend));
                 for one in &backend.servers {
                     let Some(address) = one.address else { continue };
                     by_address.entry(address).or_default().push(Seen {
@@ -52,7 +75,7 @@ impl Servers {
             }
         }
         let is_partial = !reading.missing.is_empty() || reading.samples.iter().all(|sample| sample.leaving);
-        Self { at: reading.at, is_partial, by_address }
+        Self { at: reading.at, is_partial, by_address, by_backend }
     }
 
     /// The servers that connect to these addresses, in every process.
@@ -74,6 +97,28 @@ impl Servers {
             takes_more: self.at(addresses).any(|seen| seen.serves),
             unknown: self.is_partial || is_young,
         }
+    }
+
+    /// The backend in every process that takes new connections.
+    fn pools(&self, backend: &str) -> impl Iterator<Item = &Pool> {
+        self.by_backend.get(backend).into_iter().flatten().filter(|pool| !pool.leaving)
+    }
+
+    /// Whether the backend has a server that serves, wherever it is (and if it is nowhere); no, where a process did not
+    /// answer.
+    pub(super) fn serves(&self, backend: &str) -> bool {
+        !self.is_partial && self.pools(backend).all(|pool| pool.serves)
+    }
+
+    /// Whether the backend has servers elsewhere than at these addresses.
+    pub(super) fn is_shared(&self, backend: &str, addresses: &BTreeSet<SocketAddr>) -> bool {
+        let is_ours = |at: &Option<SocketAddr>| at.is_some_and(|at| addresses.contains(&at));
+        self.pools(backend).any(|pool| !pool.servers.iter().all(is_ours))
+    }
+
+    /// Whether some HAProxy still has a server of this name.
+    pub(super) fn has(&self, server: &Server) -> bool {
+        self.by_address.values().flatten().any(|seen| seen.server == *server && !seen.leaving)
     }
 
     /// Where a server of this name connects to.

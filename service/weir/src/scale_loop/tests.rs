@@ -11,6 +11,8 @@ use weir_scaling::{Action, BackendSample, Process, RawPolicy, Sample, ServerSamp
 
 use super::*;
 
+mod zero;
+
 const ALLOCATIONS: [&str; 2] =
     ["00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"];
 
@@ -31,6 +33,12 @@ struct World {
     room: Option<u64>,
     events: Vec<ScaleEvent>,
     kind: &'static str,
+    /// How many there are.
+    instances: usize,
+    /// The policy's `min`.
+    min: u64,
+    notes: Vec<Noting>,
+    strikes: Vec<Striking>,
 }
 
 impl World {
@@ -51,6 +59,10 @@ impl World {
             room: None,
             events: Vec::new(),
             kind: "service",
+            instances: 2,
+            min: 2,
+            notes: Vec::new(),
+            strikes: Vec::new(),
         };
         world.policies(Reach::Ok);
         world.event(Event::Catalogue(Arc::new(catalogue())));
@@ -68,7 +80,7 @@ impl World {
             namespace: "default".into(),
             job: "web".into(),
             group: "app".into(),
-            min: 2,
+            min: self.min,
             max: 20,
             enabled: true,
             modify_index: 7,
@@ -109,7 +121,8 @@ impl World {
                     Effect::Ask(question) => self.asked.push(question),
                     Effect::Record(record) => self.records.push(record),
                     Effect::Notify(notice) => self.notices.push(notice),
-                    Effect::Note(_) | Effect::Strike(_) => {}
+                    Effect::Note(noting) => self.notes.push(noting),
+                    Effect::Strike(striking) => self.strikes.push(striking),
                 }
             }
         }
@@ -158,7 +171,7 @@ impl World {
                 settles: BTreeMap::new(),
             },
             scale: JobScale { stopped: false, groups: BTreeMap::from([("app".into(), group)]) },
-            allocations: ALLOCATIONS.into_iter().map(allocation).collect(),
+            allocations: ALLOCATIONS.into_iter().take(self.instances).map(allocation).collect(),
             deployment: self.deployment.clone(),
             placeable: self.room.map(|count| Plan { group: "app".into(), count }),
         }
@@ -182,7 +195,7 @@ impl World {
             queue: 0,
             requests: 0,
             errors: 0,
-            servers: vec![server(1001), server(1002)],
+            servers: [1001, 1002].into_iter().take(self.instances).map(server).collect(),
         };
         let process = Process { node: 0, pid: 1, started: 1 };
         Sample { at: self.time, process, leaving: false, backends: vec![backend] }

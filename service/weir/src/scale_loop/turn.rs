@@ -32,6 +32,7 @@ impl ScaleLoop {
                 self.consider(now, time, &id);
             }
         }
+        self.wish_to_hold(now);
         self.take_back_orphans(now);
         self.look_where_due(now);
     }
@@ -50,7 +51,7 @@ impl ScaleLoop {
     }
 
     /// The addresses of a group's instances.
-    fn addresses_of(&self, raw: &RawPolicy) -> BTreeSet<SocketAddr> {
+    pub(super) fn addresses_of(&self, raw: &RawPolicy) -> BTreeSet<SocketAddr> {
         let look = self.job_of(raw).and_then(|job| job.look.as_ref());
         let allocations = look.iter().flat_map(|look| &look.allocations);
         let ours = allocations.filter(|allocation| allocation.group == raw.group);
@@ -59,7 +60,7 @@ impl ScaleLoop {
 
     /// Decides for one policy, and begins what the decision asks for.
     pub(super) fn consider(&mut self, now: Instant, time: SystemTime, id: &str) {
-        let Some(decision) = self.decide(time, id) else { return };
+        let Some(decision) = self.decide(now, time, id) else { return };
         let leads = self.leads(now);
         let Some(tracked) = self.policies.get_mut(id) else { return };
         self.effects.extend(tracked.note(now, &decision).map(Effect::Record));
@@ -76,10 +77,10 @@ impl ScaleLoop {
         }
     }
 
-    pub(super) fn decide(&self, time: SystemTime, id: &str) -> Option<Decision> {
+    pub(super) fn decide(&self, now: Instant, time: SystemTime, id: &str) -> Option<Decision> {
         let tracked = self.policies.get(id)?;
         let policy = tracked.good.as_ref()?;
-        Some(decide(policy, &self.seen(time, tracked)?, time))
+        Some(decide(policy, &self.seen(now, time, tracked)?, time))
     }
 
     /// Whether Nomad may be asked for something now.

@@ -44,6 +44,7 @@ fn status(pools: Vec<PoolStatus>) -> Status {
         consul,
         templates: vec![],
         haproxy: vec![haproxy],
+        wake: vec![],
         peers: Vec::new(),
         scaling: None,
         intents: vec![],

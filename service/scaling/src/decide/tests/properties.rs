@@ -160,7 +160,7 @@ prop_compose! {
             placeable,
             deployment,
             role_changed: role.map(ago),
-            held,
+            held: held.ok_or_else(|| "nobody holds".to_owned()),
             timing: Timing { start: Duration::from_secs(start), block: Duration::from_secs(2 * start) },
             ..Seen::default()
         }

@@ -1,6 +1,7 @@
 //! Each rule by itself: that it holds, when it does not, and that the decision names it.
 
 use super::*;
+use crate::history::Gain;
 use crate::instances::Instance;
 use crate::seen::Scale;
 
@@ -244,13 +245,39 @@ fn to_zero_and_back_by_opt_in() {
     by(Rule::LastInstance, &plain(0, 20), &idle(10_000), 1);
     let zero = policy(0, 20, with_load(json!({"scale_to_zero": true, "scale_to_zero_after": "10m"})));
     by(Rule::LastInstance, &zero, &idle(599), 1);
-    let held = |held, seen| Seen { held: Some(held), ..seen };
+    let held = |held, seen| Seen { held: Ok(held), ..seen };
     goes(&zero, &held(0, idle(600)), 0);
     goes(&zero, &held(1, idle(600)), 1);
+    let raised = |seconds| vec![Scale { at: ago(seconds), from: 0, to: 1 }];
+    by(Rule::LastInstance, &zero, &Seen { scales: raised(599), ..held(0, idle(600)) }, 1);
+    goes(&zero, &Seen { scales: raised(600), ..held(0, idle(600)) }, 0);
     goes(&zero, &held(0, seen(0, unknown())), 0);
     goes(&zero, &held(3, seen(0, unknown())), 1);
     goes(&Policy { slots: Some(2), ..zero.clone() }, &held(3, seen(0, unknown())), 2);
     // Where nothing would bring it back, the last instance stays, and a person's zero too.
-    by(Rule::LastInstance, &zero, &idle(600), 1);
-    goes(&zero, &seen(0, unknown()), 0);
+    let nobody = Seen { held: Err("lb2 has no block `wake`".to_owned()), ..idle(600) };
+    let decision = by(Rule::LastInstance, &zero, &nobody, 1);
+    assert!(
+        decision.reason.ends_with("the last instance stays: lb2 has no block `wake`"),
+        "{}",
+        decision.reason
+    );
+    goes(&zero, &Seen { count: 0, ..nobody }, 0);
+}
+
+#[test]
+fn nothing_that_was_seen_of_instances_keeps_the_first_one_back() {
+    let rates = json!([{"percent": [{"value": 100, "period": "15s"}]}]);
+    let block = json!({"scale_to_zero": true, "scale_up": [{"rate": rates}], "cooldown": "1h"});
+    let policy = policy(0, 20, with_load(block));
+    let brought_nothing = Gain { instances: 2.0, completions: 1.0, work: 1.5 };
+    let asked = Seen {
+        held: Ok(1),
+        gain: Some(brought_nothing),
+        last_scale: Some(scaled(Direction::Down, 1)),
+        ..seen(0, unknown())
+    };
+    let decision = goes(&policy, &asked, 1);
+    assert!(decision.reason.contains("a request waits"), "{}", decision.reason);
+    goes(&Policy { enabled: false, ..policy }, &asked, 0);
 }

@@ -16,7 +16,8 @@ fn read(samples: Vec<Sample>) -> State {
 }
 
 fn view(id: u64, ago_ms: u64, states: Vec<State>) -> View {
-    let haproxies = states.into_iter().map(|state| Balancer { name: String::new(), age_ms: 0, state });
+    let haproxies =
+        states.into_iter().map(|state| Balancer { name: String::new(), age_ms: 0, state, holds: None });
     let seen = Seen { ago: Duration::from_millis(ago_ms), haproxies: haproxies.collect() };
     let name = if id == 0 { String::new() } else { format!("lb{id}") };
     View { name, id, seen: Ok(seen) }

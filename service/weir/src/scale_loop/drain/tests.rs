@@ -21,6 +21,8 @@ fn servers(indexes: &[u64]) -> BTreeSet<Server> {
 fn five() -> Sight {
     let instance = |index| Instance { id: id(index), index, ..Instance::default() };
     Sight {
+        standing: BTreeSet::new(),
+        holding: Holding::InForce,
         now: Instant::now(),
         count: 5,
         wanted: 2,
@@ -189,4 +191,45 @@ fn instances_without_a_server_need_no_drain() {
     let sight = Sight { servers: BTreeMap::new(), ..drained() };
     let (drain, steps) = Drain::begin(&sight, PATIENCE, Duration::ZERO);
     assert_eq!((steps, drain.victims.len()), (vec![Step::Scale(2)], 3));
+}
+
+/// The last one of which nothing is left to do, on the way to zero.
+fn last(holding: Holding) -> Sight {
+    let five = five();
+    Sight { instances: five.instances[..1].to_vec(), count: 1, wanted: 0, holding, ..five }
+}
+
+#[test]
+fn the_last_one_is_drained_once_every_load_balancer_holds_what_comes() {
+    let mut sight = last(Holding::Coming("lb2 does not yet".into()));
+    let (mut drain, steps) = Drain::begin(&sight, PATIENCE, Duration::ZERO);
+    assert_eq!((steps, drain.turn(&sight)), (vec![], vec![]));
+    sight.holding = Holding::InForce;
+    assert_eq!(drain.turn(&sight), [Step::Note(servers(&[0]))]);
+    assert_eq!(drain.noted(sight.now, Ok(())), []);
+    sight.left.clear();
+    assert_eq!(drain.turn(&sight), [Step::Scale(0)]);
+    drain.scaled(sight.now, true);
+    (sight.count, sight.instances, sight.registered) = (0, Vec::new(), BTreeSet::new());
+    sight.standing = servers(&[0]);
+    assert_eq!(drain.turn(&sight), [], "HAProxy would give it sessions again");
+    sight.standing.clear();
+    assert_eq!(drain.turn(&sight), [Step::Strike(servers(&[0])), Step::End(End::Stopped)]);
+}
+
+#[test]
+fn where_requests_would_not_be_held_the_last_one_stays() {
+    let (mut drain, _) =
+        Drain::begin(&last(Holding::Coming("lb2 does not yet".into())), PATIENCE, Duration::ZERO);
+    let unfit = last(Holding::Unfit("lb2 cannot".into()));
+    let given_up = [Step::Strike(servers(&[0])), Step::End(End::Unheld("lb2 cannot".into()))];
+    assert_eq!(drain.turn(&unfit), given_up);
+    drain.stage = Stage::Waiting { deadline: unfit.now + PATIENCE };
+    assert_eq!(drain.turn(&unfit), given_up, "one that came meanwhile");
+    drain.stage = Stage::Preparing { since: unfit.now };
+    let mut slow = last(Holding::Coming("lb2 does not yet".into()));
+    slow.now += PREPARING;
+    assert_eq!(drain.turn(&slow), [Step::End(End::Unheld("after 10s lb2 does not yet".into()))]);
+    let needed = Sight { wanted: 1, ..last(Holding::InForce) };
+    withdrawn(&drain.turn(&needed), &[0], "needed again");
 }

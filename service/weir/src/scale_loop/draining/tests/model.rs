@@ -11,7 +11,7 @@ use serde_json::json;
 use weir_consul::Leadership;
 use weir_nomad::policies::{Policies, Reach};
 use weir_nomad::{Allocation, Error, GroupScale, Job, JobScale, ScaleEvent, ScaleOutcome};
-use weir_pools::intents::{Intent, Intents, Wish};
+use weir_pools::intents::{Intent, Intents};
 use weir_pools::{Answer, Catalogue, Instance, Query, Status, Weights};
 use weir_scaling::{BackendSample, Process, RawPolicy, Reading, Sample, ServerSample, ServerState};
 
@@ -356,11 +356,11 @@ impl Model {
         }
         for server in &noting.servers {
             let intent = Intent {
-                wish: Wish::Drain,
+                wish: noting.wish,
                 reason: noting.reason.clone(),
                 owner: noting.owner.clone(),
                 since: self.time,
-                until: Some(self.time + noting.lasting),
+                until: noting.lasting.map(|lasting| self.time + lasting),
             };
             self.kv.insert(&server.backend, &server.name, intent);
         }
