@@ -39,6 +39,8 @@ pub struct Load {
     pub calm_rate: Option<f64>,
     /// Those of the newest measures: of a second, or fewer where that tells how many they are.
     pub newest_rate: Option<f64>,
+    /// By how much the arrivals rise in a second; 0 where that may be chance, or a jump.
+    pub rise: f64,
     /// Requests that are done with.
     pub completions: Option<f64>,
     /// Seconds that a request keeps a slot, in the mean of the last minute; `None` where too few were done.

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use crate::demand::{Counter, Measure, Unknown};
-use statistics::{mean, slope};
+use statistics::{mean, ramp, slope};
 
 pub use gain::Gain;
 pub use load::{Demand, Load};
@@ -40,6 +40,8 @@ const CHANCE: f64 = 1.25;
 const TREND: Duration = Duration::from_secs(30);
 /// How many standard errors a slope is away from 0 where it is none by chance: 1 of 370.
 const SIGNIFICANT: f64 = 3.0;
+/// The time in which arrivals that rise are told from such that jumped: eight looks, so that it is also known in time.
+const RAMP: Duration = Duration::from_secs(4);
 /// The time that arrivals are averaged over where nothing hurries.
 const CALM: Duration = Duration::from_secs(10);
 /// The time that service times and error rates are a mean of.
@@ -203,6 +205,7 @@ impl History {
             calm_rate: self.rate(CALM, |point| point.arrived),
             apart: self.points.back().map_or(1.0, |point| point.seconds),
             newest_rate: self.newest_rate(),
+            rise: self.rise(),
             completions: self.rate(SMOOTHING, |point| point.completed),
             service_time: self.service_time(),
             errors,
@@ -247,6 +250,15 @@ impl History {
             }
         }
         (time > 0.0).then(|| sum / time)
+    }
+
+    /// By how much the rate of arrivals rises in a second, where it does so steadily.
+    fn rise(&self) -> f64 {
+        let points: Vec<&Point> = self.latest(RAMP).filter(|point| point.seconds > 0.0).collect();
+        let Some(newest) = points.first() else { return 0.0 };
+        let rates =
+            points.iter().rev().map(|point| (-seconds(point.at, newest.at), point.arrived / point.seconds));
+        ramp(&rates.collect::<Vec<_>>())
     }
 
     /// The mean of the busy slots over the longest time whose every part could belong to it.

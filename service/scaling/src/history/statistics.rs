@@ -38,6 +38,28 @@ fn repetition(rests: &[f64]) -> f64 {
     ((1.0 + resembles) / (1.0 - resembles)).sqrt()
 }
 
+/// By how much the values rise along the points, where they do so steadily: a straight line fits them better than the
+/// best step does, and its slope is no chance. 0 otherwise.
+pub(super) fn ramp(points: &[(f64, f64)]) -> f64 {
+    /// Standard errors that a slope must be away from 0.
+    const SURE: f64 = 2.0;
+    let Some((rise, _)) = slope(points).filter(|(rise, sure)| *rise > 0.0 && *sure > SURE) else {
+        return 0.0;
+    };
+    let (xs, ys): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
+    let (x, y) = (mean(&xs), mean(&ys));
+    let line: f64 = points.iter().map(|(at, value)| (value - y - rise * (at - x)).powi(2)).sum();
+    // The value in which the step falls lies anywhere between.
+    let steps = (1..ys.len()).map(|at| spread(&ys[..at]) + spread(&ys[at + 1..]));
+    if steps.fold(f64::INFINITY, f64::min) * 0.8 > line { rise } else { 0.0 }
+}
+
+/// The squared distances from the mean, together.
+fn spread(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    values.iter().map(|value| (value - mean).powi(2)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +72,28 @@ mod tests {
         let noise: Vec<(f64, f64)> = (0u8..10).map(|x| (f64::from(x), f64::from(x % 3))).collect();
         assert!(slope(&noise).unwrap().1.abs() < 2.0);
         assert_eq!((slope(&line[..4]), mean(&[])), (None, 0.0));
+    }
+
+    #[test]
+    fn a_ramp_is_no_step_and_no_step_a_ramp() {
+        let noise = [9.0, -14.0, 3.0, 17.0, -20.0, 6.0, -4.0, 12.0];
+        let points = |of: &dyn Fn(u8) -> f64| -> Vec<(f64, f64)> {
+            (0..8).map(|at| (f64::from(at) / 2.0, of(at) + noise[usize::from(at)])).collect()
+        };
+        let rise = ramp(&points(&|at| 60.0 + 12.0 * f64::from(at)));
+        assert!((18.0..30.0).contains(&rise), "24 a second: {rise}");
+        for step in 1..8 {
+            let found = ramp(&points(&|at| if at < step { 60.0 } else { 300.0 }));
+            assert!(found.abs() < f64::EPSILON, "{step}: {found}");
+            // With the step within a point.
+            let found = ramp(&points(&|at| match at.cmp(&step) {
+                std::cmp::Ordering::Less => 60.0,
+                std::cmp::Ordering::Equal => 180.0,
+                std::cmp::Ordering::Greater => 300.0,
+            }));
+            assert!(found.abs() < f64::EPSILON, "{step}: {found}");
+        }
+        assert!(ramp(&points(&|_| 200.0)).abs() < f64::EPSILON);
+        assert!(ramp(&[(0.0, 1.0), (0.5, 2.0)]).abs() < f64::EPSILON, "too few");
     }
 }

@@ -81,7 +81,7 @@ fn offered(load: &Load, outlook: Outlook) -> f64 {
     let rise = (load.slope * outlook.horizon.as_secs_f64()).clamp(0.0, load.steady);
     let calm = load.steady + if load.is_saturated() { 0.0 } else { rise };
     let pressed = if load.is_saturated() || outlook.rush {
-        by_arrivals(load, arrivals(load, outlook), outlook)
+        by_arrivals(load, arrivals(load, outlook, outlook.horizon), outlook)
     } else {
         0.0
     };
@@ -99,12 +99,14 @@ fn by_arrivals(load: &Load, rate: Option<f64>, outlook: Outlook) -> f64 {
     load.work * fades + rate * time * (1.0 - fades)
 }
 
-/// Requests that arrive: in a rush as many as in any second lately, else without what may be chance.
-fn arrivals(load: &Load, outlook: Outlook) -> Option<f64> {
+/// Requests that arrive after some time: in a rush as many as in any second lately, and what they rise by until then,
+/// though never beyond twice of what is; else without what may be chance.
+fn arrivals(load: &Load, outlook: Outlook, after: Duration) -> Option<f64> {
     if !outlook.rush {
         return load.calm_rate.or(load.rate);
     }
-    load.newest_rate.into_iter().chain(load.rate).reduce(f64::max)
+    let now = load.newest_rate.into_iter().chain(load.rate).reduce(f64::max)?;
+    Some(now + (load.rise * after.as_secs_f64()).min(now))
 }
 
 /// Requests that wait by the time that instances asked for now serve, where things go on as they do.
@@ -113,7 +115,8 @@ fn queue_then(load: &Load, outlook: Outlook) -> f64 {
     if waiting <= 0.0 {
         return 0.0;
     }
-    let growth = arrivals(load, outlook).zip(load.completions).map_or(0.0, |(rate, done)| rate - done);
+    let rate = arrivals(load, outlook, outlook.start / 2);
+    let growth = rate.zip(load.completions).map_or(0.0, |(rate, done)| rate - done);
     (waiting + growth * outlook.start.as_secs_f64()).max(0.0)
 }
 

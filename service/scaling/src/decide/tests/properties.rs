@@ -112,6 +112,7 @@ prop_compose! {
             rate,
             calm_rate: rate,
             apart: 0.5,
+            rise: 0.0,
             newest_rate: newest,
             completions: done,
             service_time: time,
