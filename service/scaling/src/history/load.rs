@@ -7,6 +7,10 @@ use serde::Serialize;
 /// What a group's load is, or why that is not known.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each policy and look, and nearly all of them are known"
+)]
 pub enum Demand {
     /// It is known.
     Known(Load),
