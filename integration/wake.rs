@@ -297,10 +297,12 @@ async fn what_one_load_balancer_holds_wakes_the_group_for_both() {
     let mut leader = Balancer::start(&cluster, SERVERS, &format!("{WAKE}{}", peer(ports::free()))).await;
     let leads = |status: &Value| status["scaling"]["leader"]["state"] == "leading";
     leader.weir.wait_status("it leads", SOON, leads).await;
-    let without = Balancer::start(&cluster, SERVERS, &peer(ports::free())).await;
+    let address = ports::free();
+    let without = Balancer::start(&cluster, SERVERS, &peer(address)).await;
     leader.decides("the other one has none", |reason| reason.contains("): HAProxy would not hold")).await;
     assert_eq!(count(&cluster).await, 1);
     drop(without);
+    cluster::deregister(&cluster, address).await;
 
     let other = Balancer::start(&cluster, CHECKED, &format!("{WAKE}{}", peer(ports::free()))).await;
     wait_count(&cluster, 0).await;

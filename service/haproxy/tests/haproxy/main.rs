@@ -214,7 +214,7 @@ async fn a_new_worker_is_told_what_comes_first_before_the_reload_is_over() {
     let slow = Haproxy { reload_command: Some(command), ..rig.haproxy.clone() };
     let told = async {
         until("the new one is told", is_told).await;
-        std::fs::write(&over, "").unwrap();
+        fs::write(&over, "").unwrap();
     };
     let (reloaded, ()) = tokio::join!(reload_and_tell(&slow, &first), told);
     assert_ne!(reloaded.unwrap().process.unwrap().pid, before);
