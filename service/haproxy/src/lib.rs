@@ -46,7 +46,7 @@ pub use observe::{Observed, observe};
 pub use owner::Attributes;
 pub use process_info::ProcessInfo;
 pub use processes::{Processes, Worker};
-pub use reload::{ReloadError, ReloadMethod, Reloaded, reload};
+pub use reload::{ReloadError, ReloadMethod, Reloaded, reload, reload_and_tell};
 pub use servers_state::{AdminState, Check, ObservedServer, OperationalState};
 pub use statistics::{Completeness, Reading, sample, statistics};
 pub use stats_socket::StatsSocket;

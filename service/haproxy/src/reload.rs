@@ -144,28 +144,41 @@ impl Haproxy {
 /// Reloads HAProxy and waits until a new worker answers. One at a time: a second call meanwhile would take the
 /// first one's worker for its own.
 pub async fn reload(haproxy: &Haproxy) -> Result<Reloaded, ReloadError> {
+    reload_and_tell(haproxy, &[]).await
+}
+
+/// The same, with commands for the new worker's stats socket: it is told them with its first answer, which comes up to
+/// 30 ms before the master speaks of it. What it replies is not looked at.
+pub async fn reload_and_tell(haproxy: &Haproxy, first: &[String]) -> Result<Reloaded, ReloadError> {
     let started = Instant::now();
+    let deadline = started + haproxy.reload_timeout;
     let process = match haproxy.reload_method().ok_or(ReloadError::NoMethod)? {
         ReloadMethod::Master(path) => {
             let master = MasterSocket::new(path).timeout(haproxy.socket_timeout);
-            Some(through_master(haproxy, &master).await?)
+            let before = master.show_proc().await.map_err(not_running)?;
+            let old = before.all().map(|worker| worker.pid).collect();
+            let greeting = Greeting { haproxy, old, first };
+            Some(greeting.beside(through_master(haproxy, &master, &before, deadline)).await?)
         }
-        ReloadMethod::Command { command, timeout } => by_command(haproxy, &command, timeout).await?,
+        ReloadMethod::Command { command, timeout } => by_command(haproxy, &command, timeout, first).await?,
     };
     Ok(Reloaded { took: started.elapsed(), process })
 }
 
-async fn through_master(haproxy: &Haproxy, master: &MasterSocket) -> Result<Process, ReloadError> {
-    let before = master.show_proc().await.map_err(not_running)?;
-    let deadline = Instant::now() + haproxy.reload_timeout;
+/// Ends when the master has a new worker. Out: until when that is to answer.
+async fn through_master(
+    haproxy: &Haproxy,
+    master: &MasterSocket,
+    before: &Processes,
+    deadline: Instant,
+) -> Result<Instant, ReloadError> {
     match request(master, deadline).await? {
         ReloadReply::Failed(log) => return Err(ReloadError::Failed { log }),
         ReloadReply::NotBegun(answer) => return Err(ReloadError::NotBegun { answer }),
         ReloadReply::Begun | ReloadReply::Ready => {}
     }
-    new_worker(haproxy, &master.clone().patience(Duration::ZERO), &before, deadline).await?;
-    let old = before.all().map(|worker| worker.pid).collect();
-    answer(haproxy, &old, deadline).await
+    new_worker(haproxy, &master.clone().patience(Duration::ZERO), before, deadline).await?;
+    Ok(deadline)
 }
 
 fn not_running(source: SocketError) -> ReloadError {
@@ -235,26 +248,86 @@ fn progress(before: &Processes, now: &Processes) -> Progress {
     }
 }
 
-/// Waits until a worker answers that is none of the `old` ones.
-async fn answer(haproxy: &Haproxy, old: &BTreeSet<u32>, deadline: Instant) -> Result<Process, ReloadError> {
-    let mut last = None;
-    let begun = Instant::now();
-    let ask = async {
-        loop {
-            match current(haproxy).await {
-                Ok(process) if !old.contains(&process.pid) => return process,
-                other => last = Some(other),
-            }
-            wait(begun).await;
+/// The first words with a worker that is none of the `old` ones.
+#[derive(Clone)]
+struct Greeting<'a> {
+    haproxy: &'a Haproxy,
+    old: BTreeSet<u32>,
+    first: &'a [String],
+}
+
+impl Greeting<'_> {
+    /// Greets the new worker while `reloading` goes on, as soon as it answers; at the latest when that says.
+    async fn beside(
+        mut self,
+        reloading: impl Future<Output = Result<Instant, ReloadError>>,
+    ) -> Result<Process, ReloadError> {
+        let greeting = self.clone();
+        let mut reloading = std::pin::pin!(reloading);
+        let greeted = tokio::select! {
+            biased;
+            // What was said to the old worker meanwhile may hang: it is said anew.
+            deadline = &mut reloading => return self.answer(deadline?).await,
+            greeted = greeting.early() => greeted,
+        };
+        let deadline = reloading.await?;
+        if current(self.haproxy).await.is_ok_and(|now| now.pid == greeted.pid) {
+            return Ok(greeted);
         }
-    };
-    let ended = timeout_at(deadline, ask).await;
-    let after = haproxy.reload_timeout;
-    ended.map_err(|_| match last {
-        Some(Ok(process)) => ReloadError::SameProcess { pid: process.pid, after },
-        Some(Err(source)) => ReloadError::NoAnswer { after, source: Some(source) },
-        None => ReloadError::NoAnswer { after, source: None },
-    })
+        // That one was somebody else's, from a moment before.
+        self.old.insert(greeted.pid);
+        self.answer(deadline).await
+    }
+
+    /// Waits for ever where only the master can be asked, which is busy.
+    async fn early(&self) -> Process {
+        let begun = Instant::now();
+        while self.haproxy.stats_socket.is_some() {
+            match self.meet().await {
+                Ok(process) if self.is_new(process) => return process,
+                _ => wait(begun).await,
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Waits until it answers.
+    async fn answer(&self, deadline: Instant) -> Result<Process, ReloadError> {
+        let mut last = None;
+        let begun = Instant::now();
+        let ask = async {
+            loop {
+                match self.meet().await {
+                    Ok(process) if self.is_new(process) => return process,
+                    other => last = Some(other),
+                }
+                wait(begun).await;
+            }
+        };
+        let ended = timeout_at(deadline, ask).await;
+        let after = self.haproxy.reload_timeout;
+        ended.map_err(|_| match last {
+            Some(Ok(process)) => ReloadError::SameProcess { pid: process.pid, after },
+            Some(Err(source)) => ReloadError::NoAnswer { after, source: Some(source) },
+            None => ReloadError::NoAnswer { after, source: None },
+        })
+    }
+
+    fn is_new(&self, process: Process) -> bool {
+        !self.old.contains(&process.pid)
+    }
+
+    /// Asks who answers, and tells it what comes first if it is new, in one conversation.
+    async fn meet(&self) -> Result<Process, SocketError> {
+        let Some(stats) = self.haproxy.stats() else { return current(self.haproxy).await };
+        let who = |reply: Option<&String>| stats.process_info(reply.map_or("", String::as_str));
+        let then = |replies: &[String]| {
+            let is_new = who(replies.first()).is_ok_and(|info| self.is_new(info.process()));
+            if is_new { self.first.to_vec() } else { Vec::new() }
+        };
+        let replies = stats.converse_on(&["show info".to_owned()], &then).await?;
+        Ok(who(replies.first())?.process())
+    }
 }
 
 /// The worker in force, by its own answer: on the stats socket, or where there is none through the master.
@@ -269,22 +342,31 @@ async fn current(haproxy: &Haproxy) -> Result<Process, SocketError> {
     Ok(master.worker_info(worker.pid).await?.process())
 }
 
-/// Runs the command; then, where there is a socket to ask, waits for another process than before.
+/// Runs the command; where there is a socket to ask, waits for another process than before.
 async fn by_command(
     haproxy: &Haproxy,
     command: &str,
     timeout: Duration,
+    first: &[String],
 ) -> Result<Option<Process>, ReloadError> {
     let before = current(haproxy).await.ok();
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", command]);
-    let ended = run(&mut shell, timeout).await;
-    succeeded(command, timeout, ended)?;
+    let running = async {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", command]);
+        succeeded(command, timeout, run(&mut shell, timeout).await)?;
+        Ok(Instant::now() + haproxy.reload_timeout)
+    };
     if haproxy.stats_socket.is_none() && haproxy.master_socket.is_none() {
-        return Ok(None);
+        return running.await.map(|_| None);
     }
     let old = before.iter().map(|process| process.pid).collect();
-    answer(haproxy, &old, Instant::now() + haproxy.reload_timeout).await.map(Some)
+    let greeting = Greeting { haproxy, old, first };
+    // Where nobody answered before, who answers meanwhile may be the old one.
+    let answered = match before {
+        Some(_) => greeting.beside(running).await,
+        None => greeting.answer(running.await?).await,
+    };
+    answered.map(Some)
 }
 
 fn succeeded(command: &str, after: Duration, ended: io::Result<Option<Ended>>) -> Result<(), ReloadError> {

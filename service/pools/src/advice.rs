@@ -10,8 +10,11 @@
 
 mod changes;
 mod given;
+mod hold;
 mod process;
 mod reload;
+
+use std::time::Duration;
 
 use haproxy_cfg::{Holding, InForce, Source};
 
@@ -24,6 +27,8 @@ pub struct Setup<'a> {
     pub stats_socket: Option<&'a str>,
     /// Whether reloads go through a command and not through a master process.
     pub reloads_by_command: bool,
+    /// How long weir holds a request of a group at zero; `None` where it holds none.
+    pub held_for: Option<Duration>,
 }
 
 /// One thing to better.
@@ -45,6 +50,7 @@ pub fn advise(sources: &[Source<'_>], setup: &Setup<'_>) -> Vec<Advice> {
     let mut advice = process::advise(&all, setup);
     advice.extend(reload::advise(&all, setup));
     advice.extend(changes::advise(&all, setup));
+    advice.extend(hold::advise(&all, setup));
     advice.sort_by_key(|advice| (advice.file, advice.line));
     advice
 }

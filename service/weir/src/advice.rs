@@ -21,23 +21,15 @@ pub(crate) async fn advice(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     for haproxy in &config.haproxies {
         let version = weir_haproxy::installed_version(&units::haproxy(haproxy)).await;
-        problems.extend(of_haproxy(
-            haproxy,
-            &config.templates,
-            version.map(|found| (found.major, found.minor)),
-        ));
+        problems.extend(of_haproxy(haproxy, config, version.map(|found| (found.major, found.minor))));
     }
     problems.sort_by(|a, b| (&a.file, a.line, &a.message).cmp(&(&b.file, b.line, &b.message)));
     problems.dedup();
     problems
 }
 
-fn of_haproxy(
-    haproxy: &Haproxy,
-    templates: &[config::Template],
-    version: Option<(u32, u32)>,
-) -> Vec<Problem> {
-    let texts = match load_order(haproxy, templates) {
+fn of_haproxy(haproxy: &Haproxy, config: &Config, version: Option<(u32, u32)>) -> Vec<Problem> {
+    let texts = match load_order(haproxy, &config.templates) {
         Ok(places) => places.into_iter().map(Text::read).collect::<Vec<_>>(),
         Err(error) => return vec![Problem::new(&error.path, 0, chain(&error))],
     };
@@ -45,6 +37,7 @@ fn of_haproxy(
         version,
         stats_socket: haproxy.stats_socket.as_deref().and_then(Path::to_str),
         reloads_by_command: haproxy.master_socket.is_none(),
+        held_for: config.wake.as_ref().map(|wake| wake.deadline),
     };
     let sources: Vec<Source<'_>> = texts.iter().map(Text::source).collect();
     let advice = advise(&sources, &setup);
@@ -188,7 +181,7 @@ mod tests {
         let loaded = config::load(&[dir.path().join("weir.hcl")]);
         assert_eq!(loaded.problems, []);
         let [haproxy] = loaded.config.haproxies.as_slice() else { panic!() };
-        let found = of_haproxy(haproxy, &loaded.config.templates, None);
+        let found = of_haproxy(haproxy, &loaded.config, None);
         let short = |problem: &Problem| {
             let text = problem.as_warning().replace(&format!("{place}/"), "");
             let (start, rest) = text.split_once(" is missing").expect(&text);

@@ -3,6 +3,9 @@
 mod policies;
 mod wakes;
 
+use std::cell::RefCell;
+
+use prometheus::core::Desc;
 use prometheus::{
     CounterVec, Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -46,8 +49,10 @@ impl Metrics {
     /// # Errors
     /// Only where two metrics have one name, which the test below would find.
     pub(crate) fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        let make = Maker(&registry);
+        Self::make(&Maker::default())
+    }
+
+    fn make(make: &Maker) -> prometheus::Result<Self> {
         Ok(Self {
             records: make.counters("records_total", "Records written, by kind.", &["kind"])?,
             reloads: make.counters("reloads_total", "Reloads of HAProxy.", &["haproxy", "result"])?,
@@ -86,9 +91,9 @@ impl Metrics {
                 "Whether a template's source cannot be used.",
                 &["source"],
             )?,
-            wakes: Wakes::new(&make)?,
-            policies: Policies::new(&make)?,
-            registry,
+            wakes: Wakes::new(make)?,
+            policies: Policies::new(make)?,
+            registry: make.registry.clone(),
         })
     }
 
@@ -204,11 +209,19 @@ fn scale(result: ScaleResult) -> &'static str {
 }
 
 /// Makes metrics under weir's prefix and registers them.
-struct Maker<'a>(&'a Registry);
+#[derive(Default)]
+struct Maker {
+    registry: Registry,
+    /// Each as docs/metrics.md lists it: those without a value yet are not among what is gathered.
+    listed: RefCell<Vec<String>>,
+}
 
-impl Maker<'_> {
+impl Maker {
     fn register<M: prometheus::core::Collector + Clone + 'static>(&self, metric: M) -> prometheus::Result<M> {
-        self.0.register(Box::new(metric.clone()))?;
+        self.registry.register(Box::new(metric.clone()))?;
+        let labels = |desc: &Desc| desc.variable_labels.join("`, `");
+        let row = |desc: &Desc| format!("| `{}` | `{}` | {} |", desc.fq_name, labels(desc), desc.help);
+        self.listed.borrow_mut().extend(metric.desc().into_iter().map(row));
         Ok(metric)
     }
 
@@ -257,6 +270,16 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.count(&Record::SourceChanged { template: "a".into() });
         assert_eq!(metrics.records.with_label_values(&["source_changed"]).get(), 1);
+    }
+
+    #[test]
+    fn the_page_lists_every_metric() {
+        let make = Maker::default();
+        Metrics::make(&make).unwrap();
+        let listed: Vec<String> = make.listed.borrow().iter().map(|row| row.replace("``", "")).collect();
+        let page = include_str!("../../../docs/metrics.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows, listed, "{}", listed.join("\n"));
     }
 
     #[test]

@@ -23,7 +23,7 @@ fuzz_target!(|input: (&str, &str, Vec<u8>)| {
     let all = InForce::read(&sources);
     let sections: usize = documents.iter().map(|document| document.sections().len()).sum();
     assert_eq!(all.sections.len(), sections);
-    let setup = Setup { version: None, stats_socket: Some("/a"), reloads_by_command: true };
+    let setup = Setup { version: None, stats_socket: Some("/a"), reloads_by_command: true, held_for: None };
     for advice in advise(&sources, &setup) {
         let document = &documents[advice.file];
         assert!((1..=document.lines().len()).contains(&advice.line));

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use weir_haproxy::{
     Attributes, Candidate, Completeness, Haproxy, OperationalState, ReloadError, Severity, ValidateError,
-    Verdict, observe, reload, sample, validate,
+    Verdict, observe, reload, reload_and_tell, sample, validate,
 };
 use weir_scaling::ServerState;
 
@@ -200,6 +200,28 @@ async fn a_command_is_verified_by_the_process_that_answers() {
     let master = rig.process.as_ref().unwrap().id();
     let reloaded = reload(&by(format!("kill -USR2 {master}"), 20)).await.unwrap();
     assert_eq!(reloaded.process.unwrap().pid, rig.pid().await);
+}
+
+#[tokio::test]
+async fn a_new_worker_is_told_what_comes_first_before_the_reload_is_over() {
+    let Some(rig) = Rig::started("    server a 127.0.0.1:9\n").await else { return };
+    let first = ["set server web/a state maint".to_owned()];
+    let is_told =
+        || async { observe(&rig.haproxy).await.is_ok_and(|seen| seen.servers[0].admin_state.maint()) };
+    let (before, over) = (rig.pid().await, rig.path("over"));
+    let master = rig.process.as_ref().unwrap().id();
+    let command = format!("kill -USR2 {master}; until [ -e {} ]; do sleep 0.01; done", over.display());
+    let slow = Haproxy { reload_command: Some(command), ..rig.haproxy.clone() };
+    let told = async {
+        until("the new one is told", is_told).await;
+        fs::write(&over, "").unwrap();
+    };
+    let (reloaded, ()) = tokio::join!(reload_and_tell(&slow, &first), told);
+    assert_ne!(reloaded.unwrap().process.unwrap().pid, before);
+    reload(&rig.haproxy).await.unwrap();
+    assert!(!is_told().await, "nothing was to be told");
+    reload_and_tell(&rig.haproxy, &first).await.unwrap();
+    assert!(is_told().await);
 }
 
 fn refused(verdict: &Verdict) -> (Option<&Path>, Option<usize>, &str) {

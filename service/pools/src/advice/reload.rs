@@ -91,7 +91,7 @@ fn named(proxies: &[&Holding<'_>]) -> String {
 }
 
 /// The section that the line stands in: the first in which it is in force.
-fn owner<'a, 'd>(all: &'a InForce<'d>, setting: &Setting<'d>) -> Option<&'a Holding<'d>> {
+pub(super) fn owner<'a, 'd>(all: &'a InForce<'d>, setting: &Setting<'d>) -> Option<&'a Holding<'d>> {
     all.sections.iter().find(|section| section.settings.contains(setting))
 }
 

@@ -21,8 +21,12 @@ fn template(text: &str) -> Text {
     Text { document: Document::parse(text.replace('@', " ")), branches, hole: Some('?') }
 }
 
-const BY_MASTER: Setup<'_> =
-    Setup { version: Some((2, 6)), stats_socket: Some("/run/h.sock"), reloads_by_command: false };
+const BY_MASTER: Setup<'_> = Setup {
+    version: Some((2, 6)),
+    stats_socket: Some("/run/h.sock"),
+    reloads_by_command: false,
+    held_for: None,
+};
 
 fn whole(texts: &[Text], setup: &Setup<'_>) -> Vec<Advice> {
     let sources: Vec<Source<'_>> = texts
@@ -358,4 +362,20 @@ proptest! {
             prop_assert!(advice.line <= text.lines().count());
         }
     }
+}
+
+#[test]
+fn a_server_that_may_be_silent_for_less_than_weir_holds_a_request_is_named_once() {
+    let holds = Setup { held_for: Some(Duration::from_secs(30)), ..BY_MASTER };
+    let short = GOOD.replace("    mode http\n", "    mode http\n    timeout server 29s\n");
+    let twice = format!("{short}backend c from web\n    balance random\n@   server ? ?:? id ?\n");
+    assert_eq!(with(&[template(&twice)], &holds), ["0:6 defaults web: timeout server 29s"]);
+    assert_eq!(with(&[template(&short)], &BY_MASTER), NOTHING, "weir holds nothing");
+    for enough in ["30000", "30s", "1m", "0", "?", "soon"] {
+        assert_eq!(with(&[template(&short.replace("29s", enough))], &holds), NOTHING, "{enough}");
+    }
+    let own = short.replace("    balance random\n", "    balance random\n    timeout server 1m\n");
+    assert_eq!(with(&[template(&own)], &holds), NOTHING, "the pool's own is longer");
+    let fixed = short.replace("@   server ? ?:? id ?", "    server a 10.0.0.1:80");
+    assert_eq!(with(&[file(&fixed)], &holds), NOTHING, "it never goes to zero");
 }

@@ -1,6 +1,8 @@
 //! Options of a server line: a value may be an option's argument, of the kind that it takes, but never an option.
 //! HAProxy itself is no safeguard: it reads `weight $HOME` as `weight 0`.
 
+use std::time::Duration;
+
 use haproxy_cfg::{Address, Word};
 
 /// Options without an argument; those that begin with `no-`, `force-` or `send-proxy` besides. Any other word is
@@ -109,8 +111,14 @@ fn digits(value: &str) -> Option<u64> {
     if short { value.parse().ok() } else { None }
 }
 
-/// A number above 0 with an optional unit; milliseconds without one.
+/// A duration that HAProxy takes for a server's option.
 fn is_duration(value: &str) -> bool {
+    let most = Duration::from_millis(MAX);
+    duration(value).is_some_and(|duration| !duration.is_zero() && duration <= most)
+}
+
+/// A number with an optional unit; milliseconds without one.
+pub(crate) fn duration(value: &str) -> Option<Duration> {
     let number = value.trim_end_matches(|character: char| character.is_ascii_alphabetic());
     let microseconds = match &value[number.len()..] {
         "us" => 1,
@@ -119,8 +127,7 @@ fn is_duration(value: &str) -> bool {
         "m" => 60_000_000,
         "h" => 3_600_000_000,
         "d" => 86_400_000_000,
-        _ => return false,
+        _ => return None,
     };
-    let duration = digits(number).and_then(|number| number.checked_mul(microseconds));
-    duration.is_some_and(|duration| (1..=MAX * 1_000).contains(&duration))
+    digits(number).and_then(|number| number.checked_mul(microseconds)).map(Duration::from_micros)
 }

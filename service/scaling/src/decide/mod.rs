@@ -82,7 +82,7 @@ fn out_of_play(policy: &Policy, seen: &Seen) -> Option<&'static str> {
         Some("the policy is disabled in the job")
     } else if seen.job_stopped {
         Some("the job is stopped")
-    } else if seen.count == 0 && (policy.scale_to_zero.is_none() || seen.held.is_err()) {
+    } else if seen.count == 0 && seen.held.is_err() {
         Some("the count is 0: it is left so until somebody sets it")
     } else {
         None

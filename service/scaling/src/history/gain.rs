@@ -43,14 +43,14 @@ impl History {
         }
         let before: Vec<&Point> = self.span(raised);
         let after: Vec<&Point> = self.span(now);
-        let ratio = |of: fn(&Point) -> f64| {
-            let of = |points: &[&Point]| mean(&points.iter().map(|point| of(point)).collect::<Vec<_>>());
-            (of(&before) > 0.0).then(|| of(&after) / of(&before))
+        let ratio = |of: &dyn Fn(&[&Point]) -> f64| {
+            let before = of(&before);
+            (before > 0.0).then(|| of(&after) / before)
         };
         Some(Gain {
-            instances: ratio(|point| point.serving as f64)?,
-            completions: ratio(|point| point.completed)?,
-            work: ratio(|point| point.work)?,
+            instances: ratio(&|points| averaged(points, |point| point.serving as f64))?,
+            completions: ratio(&completed)?,
+            work: ratio(&|points| averaged(points, |point| point.work))?,
         })
     }
 
@@ -69,4 +69,15 @@ impl History {
         let inside = |point: &&Point| watched && point.at <= end && within(point.at, end, SPAN);
         self.points.iter().filter(inside).collect()
     }
+}
+
+fn averaged(points: &[&Point], of: fn(&Point) -> f64) -> f64 {
+    mean(&points.iter().map(|point| of(point)).collect::<Vec<_>>())
+}
+
+/// Requests that were done in a second: the points before an increase may be twice as far apart as those since, or half.
+fn completed(points: &[&Point]) -> f64 {
+    let (done, time) =
+        points.iter().fold((0.0, 0.0), |(done, time), point| (done + point.completed, time + point.seconds));
+    if time > 0.0 { done / time } else { 0.0 }
 }

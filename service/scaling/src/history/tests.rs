@@ -114,9 +114,10 @@ fn idle_is_watched_without_a_gap() {
 
 #[test]
 fn the_gain_of_an_increase_is_told_from_before_and_after() {
-    let grown = |completions: u64| {
+    // Where a look takes long there are fewer of them.
+    let grown = |completions: u64, apart: u64| {
         let mut history = History::new(WINDOW);
-        for second in 0..=60 {
+        for second in (0..=60).filter(|second| *second > 30 || second % apart == 0) {
             let raised = second > 30;
             let done = if raised { 100 * 30 + completions * (second - 30) } else { 100 * second };
             let counter = Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "");
@@ -127,11 +128,13 @@ fn the_gain_of_an_increase_is_told_from_before_and_after() {
         }
         history.gain(at(30), Duration::from_secs(4), at(60))
     };
-    let gain = grown(200).unwrap();
+    let gain = grown(200, 1).unwrap();
     assert_eq!(after((0..=60).map(|s| (s, 1.0))).served_after(at(30), 3), None, "they do not serve yet");
     assert_eq!(after((0..=60).map(|s| (s, 1.0))).served_after(at(30), 2), Some(Duration::ZERO));
     assert!((gain.instances - 2.0).abs() < 1e-9 && (gain.completions - 2.0).abs() < 0.1, "{gain:?}");
-    assert!(!gain.is_none() && grown(105).unwrap().is_none());
+    assert!(!gain.is_none() && grown(105, 1).unwrap().is_none());
+    let gain = grown(200, 2).unwrap();
+    assert!((gain.completions - 2.0).abs() < 0.1, "looked at twice as often since: {gain:?}");
     assert_eq!(after((0..=60).map(|s| (s, 1.0))).gain(at(5), WINDOW, at(60)), None, "not watched before");
     assert_eq!(after((0..=60).map(|s| (s, 1.0))).gain(at(50), WINDOW, at(60)), None, "too early");
 }

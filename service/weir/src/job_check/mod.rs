@@ -90,7 +90,11 @@ impl JobFile<'_> {
         // From its first word to its end.
         let inside = block.and_then(|policy| Some(policy.ident.span()?.start..policy.span()?.end));
         match parse(&raw) {
-            Ok(policy) => self.drains(&policy, group, inside.as_ref().unwrap_or(&whole)),
+            Ok(policy) => {
+                let inside = inside.as_ref().unwrap_or(&whole);
+                self.drains(&policy, group, inside);
+                self.begins_at_zero(&policy, group, inside);
+            }
             Err(problems) => {
                 for problem in problems {
                     let at = inside.as_ref().map(|inside| named(self.text, inside, &problem.message));
@@ -102,7 +106,6 @@ impl JobFile<'_> {
 
     /// The policy as Nomad will hand it out; nothing where only Nomad could tell.
     fn raw(&self, job: &Block, group: &Block, scaling: &Block, policy: Option<&Block>) -> Option<RawPolicy> {
-        let number = |block: &Block, name: &str| block.body.get_attribute(name)?.value.as_number()?.as_u64();
         let known = self.group(&label(group)).map(|group| &group["Scaling"]);
         let policy = match (known, policy) {
             (Some(scaling), _) => scaling["Policy"].clone(),
@@ -146,6 +149,23 @@ impl JobFile<'_> {
         self.found.warnings.push(Problem::new(self.path, line(self.text, &at), message));
     }
 
+    /// A group that weir did not take to zero stays there.
+    fn begins_at_zero(&mut self, policy: &Policy, group: &Block, inside: &Span) {
+        let count = match self.group(&label(group)) {
+            Some(known) => known["Count"].as_u64(),
+            // Nomad takes `min`.
+            None if group.body.get_attribute("count").is_none() => Some(0),
+            None => number(group, "count"),
+        };
+        if policy.scale_to_zero.is_none() || count != Some(0) {
+            return;
+        }
+        let message = "a deploy sets the count to 0, where weir leaves what it did not take there itself: give \
+                       the group `count = 1`, or more";
+        let at = named(self.text, inside, "\"scale_to_zero\"");
+        self.found.warnings.push(Problem::new(self.path, line(self.text, &at), message.to_owned()));
+    }
+
     /// The longest of the group and its tasks; nothing where only Nomad could tell.
     fn shutdown_delay(&self, group: &Block) -> Option<Duration> {
         if let Some(known) = self.group(&label(group)) {
@@ -163,6 +183,11 @@ impl JobFile<'_> {
     fn mistake(&mut self, at: &Span, message: &str) {
         self.found.mistakes.push(Problem::new(self.path, line(self.text, at), message));
     }
+}
+
+/// A whole number that is written as one.
+fn number(block: &Block, name: &str) -> Option<u64> {
+    block.body.get_attribute(name)?.value.as_number()?.as_u64()
 }
 
 fn label(block: &Block) -> String {

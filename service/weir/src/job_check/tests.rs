@@ -66,6 +66,24 @@ async fn a_deploy_that_cuts_what_scaling_would_not_is_warned_of() {
     assert_eq!(found(&text(GOOD, "shutdown_delay = var.delay"), None).await.1, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn a_deploy_that_leaves_a_group_at_zero_for_good_is_warned_of() {
+    let policy = format!("scale_to_zero = true\n{GOOD}");
+    let warned = async |group: &str, policy: &str| {
+        let group = format!("{DELAY}\n{group}");
+        found(&text(policy, &group).replace("min = 2", "min = 0"), None).await
+    };
+    for group in ["", "count = 0"] {
+        let (mistakes, warnings) = warned(group, &policy).await;
+        let is_said = warnings.len() == 1 && warnings[0].contains("a deploy sets the count to 0");
+        assert!(mistakes.is_empty() && is_said, "{mistakes:?} {warnings:?}");
+    }
+    for group in ["count = 1", "count = var.count"] {
+        assert_eq!(warned(group, &policy).await, (vec![], vec![]), "{group}");
+    }
+    assert_eq!(warned("", GOOD).await, (vec![], vec![]), "weir never takes it there");
+}
+
 /// A Nomad that understands every file as this, or refuses it.
 async fn nomad(job: Value, status: u16) -> Client {
     let parse = move || async move { (axum::http::StatusCode::from_u16(status).unwrap(), Json(job)) };

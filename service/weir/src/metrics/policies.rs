@@ -24,7 +24,7 @@ pub(super) struct Policies {
 }
 
 impl Policies {
-    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+    pub(super) fn new(make: &Maker) -> prometheus::Result<Self> {
         let work = "Sessions that a group serves, with requests that wait.";
         let alarm = "1 where more instances are needed and would not help: what they share is slow.";
         let blocked = "Time in which a group needed more and Nomad refused to scale.";

@@ -17,7 +17,7 @@ pub(super) struct Wakes {
 }
 
 impl Wakes {
-    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+    pub(super) fn new(make: &Maker) -> prometheus::Result<Self> {
         let held = "Connections held while the pool's group is at zero.";
         let woken = "Connections that were held and went on to an instance.";
         let expired = "Connections that were held for the whole `deadline`, and closed.";

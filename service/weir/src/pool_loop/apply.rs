@@ -4,7 +4,6 @@
 //! targets, `haproxy -c` over the whole load order with the candidates in place, the note that a reload is
 //! due, the swap, the reload. Until the swap nothing that works was touched; after it every outcome is known.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -163,9 +162,10 @@ impl Hands {
         if !self.reload {
             return ReloadResult::NotRunning;
         }
-        match weir_haproxy::reload(haproxy).await {
+        let first = restore.iter().flatten().map(|step| step.command.clone()).collect::<Vec<_>>();
+        match weir_haproxy::reload_and_tell(haproxy, &first).await {
             Ok(reloaded) => ReloadResult::Ok {
-                observation: self.restore(restore).await,
+                observation: if restore.is_some() { self.acquaint().await } else { None },
                 pid: reloaded.process.map(|process| process.pid),
                 took: reloaded.took,
             },
@@ -174,13 +174,8 @@ impl Hands {
         }
     }
 
-    /// Says to a new worker what it has to know first, and only then asks for all that there is to know of it.
-    async fn restore(&self, steps: Option<Vec<Step>>) -> Option<Box<Observation>> {
-        let steps = steps?;
-        if !steps.is_empty() {
-            let first = Tell { steps, look: Look::Backends(BTreeSet::new()), is_new: false, begun: None };
-            self.tell(&first).await.ok()?;
-        }
+    /// Asks for all that there is to know of a new worker.
+    async fn acquaint(&self) -> Option<Box<Observation>> {
         let look = Tell { steps: Vec::new(), look: Look::All, is_new: true, begun: None };
         Some(Box::new(self.tell(&look).await.ok()?.observation))
     }

@@ -169,16 +169,16 @@ impl Drain {
         let victims: BTreeMap<String, Victim> = doomed.map(|one| (one.id.clone(), of(one))).collect();
         let (stage, began) = (Stage::Noting, sight.now);
         let mut drain = Self { target: sight.wanted, victims, stage, patience, tries, began, emptied: None };
+        if drain.target == 0 {
+            drain.stage = Stage::Preparing { since: sight.now };
+            return (drain, Vec::new());
+        }
         let servers = drain.servers();
         if servers.is_empty() {
             // None of them has a server yet: there is nothing to write.
             drain.stage = Stage::Waiting { deadline: sight.now + patience };
             let steps = drain.turn(sight);
             return (drain, steps);
-        }
-        if drain.target == 0 {
-            drain.stage = Stage::Preparing { since: sight.now };
-            return (drain, Vec::new());
         }
         (drain, vec![Step::Note(servers)])
     }
@@ -228,13 +228,13 @@ impl Drain {
 
     /// Nothing is drained before what it would get is held, wherever it may come from.
     fn prepare(&mut self, sight: &Sight, since: Instant) -> Vec<Step> {
+        let known = self.servers();
         let mut steps = self.stand_or_yield(sight);
         if steps.iter().any(|step| matches!(step, Step::End(_))) {
             return steps;
         }
         steps.clear();
-        let holding = if self.target == 0 { &sight.holding } else { &Holding::InForce };
-        match holding {
+        match self.held(sight, &known) {
             Holding::InForce => {
                 self.stage = Stage::Noting;
                 steps.push(Step::Note(self.servers()));
@@ -245,6 +245,17 @@ impl Drain {
             Holding::Coming(_) | Holding::Unfit(_) => {}
         }
         steps
+    }
+
+    /// How far it is with holding what the instances get, whose servers were `known` when that was asked.
+    fn held(&self, sight: &Sight, known: &BTreeSet<Server>) -> Holding {
+        if known.is_empty() || *known != self.servers() {
+            Holding::Coming("it is not known in which pools of HAProxy its instances are".to_owned())
+        } else if self.target == 0 {
+            sight.holding.clone()
+        } else {
+            Holding::InForce
+        }
     }
 
     fn wait(&mut self, sight: &Sight, deadline: Instant) -> Vec<Step> {

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use weir_nomad::policies::Reach;
 use weir_pools::intents::Wish;
 use weir_pools::plan::{WAKE, WakeState};
-use weir_scaling::Policy;
 
 use super::drain::Server;
 use super::draining::{Noting, owner};
@@ -45,9 +44,6 @@ impl ScaleLoop {
 
     /// How many wait for an instance of the group, or why nobody would hold them.
     pub(super) fn held(&self, now: Instant, tracked: &Tracked, count: u64) -> Result<u64, String> {
-        if tracked.good.as_ref().is_none_or(|policy| policy.scale_to_zero.is_none()) {
-            return Err("`scale_to_zero` is not set".to_owned());
-        }
         let standing = self.held_pools(tracked);
         if count > 0 {
             self.may_be_held(now, tracked)?;
@@ -61,6 +57,9 @@ impl ScaleLoop {
 
     /// Whether nothing is known against it. Each pool is tried in the drain.
     fn may_be_held(&self, now: Instant, tracked: &Tracked) -> Result<(), String> {
+        if tracked.good.as_ref().is_none_or(|policy| policy.scale_to_zero.is_none()) {
+            return Err("`scale_to_zero` is not set".to_owned());
+        }
         if let Some((why, _)) = tracked.unheld.as_ref().filter(|(_, until)| *until > now) {
             return Err(why.clone());
         }
@@ -106,12 +105,10 @@ impl ScaleLoop {
     }
 
     /// The pools whose requests have to be held now: from a drain to zero until every load balancer has an instance that
-    /// serves.
+    /// serves. Whatever becomes of the policy meanwhile: without the wish nothing would bring the group back.
     fn pools_to_hold(&self, tracked: &Tracked) -> BTreeSet<String> {
         let standing = self.held_pools(tracked);
-        let look = self.job_of(&tracked.raw).and_then(|job| job.look.as_ref());
-        let wants = |policy: &&Policy| policy.enabled && policy.scale_to_zero.is_some();
-        let (Some(look), Some(_)) = (look, tracked.good.as_ref().filter(wants)) else {
+        let Some(look) = self.job_of(&tracked.raw).and_then(|job| job.look.as_ref()) else {
             return BTreeSet::new();
         };
         let count = look.job.groups.get(&tracked.raw.group).copied();

@@ -3,7 +3,7 @@
 //! An instance gets no more held connections at a time than its server's `maxconn`: HAProxy, which sees to that
 //! otherwise, does not know where they go. The one with the fewest comes first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,10 +36,11 @@ impl State {
         self.busy.get(&door.at).copied().unwrap_or(0)
     }
 
-    /// The door with the most room.
-    fn best(&self) -> Option<SocketAddr> {
+    /// The door with the most room; one that `failed` only where there is no other.
+    fn best(&self, failed: &BTreeSet<SocketAddr>) -> Option<SocketAddr> {
         let has_room = |door: &&Door| door.most == 0 || self.busy(door) < door.most;
-        self.doors.iter().filter(has_room).min_by_key(|door| (self.busy(door), door.at)).map(|door| door.at)
+        let rank = |door: &&Door| (failed.contains(&door.at), self.busy(door), door.at);
+        self.doors.iter().filter(has_room).min_by_key(rank).map(|door| door.at)
     }
 }
 
@@ -75,32 +76,34 @@ impl Doors {
 
     /// A connection to an instance, once one serves and has room. Never fails: it is tried until it is dropped.
     pub(super) async fn connect(self: &Arc<Self>) -> (TcpStream, Seat) {
+        let mut failed = BTreeSet::new();
         loop {
-            let seat = self.seat().await;
+            let seat = self.seat(&failed).await;
             match tokio::time::timeout(CONNECT, TcpStream::connect(seat.at)).await {
                 Ok(Ok(stream)) => return (stream, seat),
                 Ok(Err(error)) => tracing::debug!("{}: {error}", seat.at),
                 Err(_) => tracing::debug!("{}: no answer within {CONNECT:?}", seat.at),
             }
+            failed.insert(seat.at);
             drop(seat);
             tokio::time::sleep(AGAIN).await;
         }
     }
 
-    async fn seat(self: &Arc<Self>) -> Seat {
+    async fn seat(self: &Arc<Self>, failed: &BTreeSet<SocketAddr>) -> Seat {
         loop {
             let mut news = std::pin::pin!(self.news.notified());
             news.as_mut().enable();
-            if let Some(seat) = self.take() {
+            if let Some(seat) = self.take(failed) {
                 return seat;
             }
             news.await;
         }
     }
 
-    fn take(self: &Arc<Self>) -> Option<Seat> {
+    fn take(self: &Arc<Self>, failed: &BTreeSet<SocketAddr>) -> Option<Seat> {
         let mut state = self.lock();
-        let at = state.best()?;
+        let at = state.best(failed)?;
         *state.busy.entry(at).or_default() += 1;
         Some(Seat { doors: self.clone(), at })
     }
@@ -121,14 +124,15 @@ mod tests {
     #[test]
     fn no_instance_gets_more_than_it_can_do_at_once() {
         let doors = Arc::new(Doors::default());
-        assert!(doors.take().is_none());
+        let take = || doors.take(&BTreeSet::new());
+        assert!(take().is_none());
         doors.set(vec![door(1, 2), door(2, 1)]);
-        let seats: Vec<Seat> = std::iter::from_fn(|| doors.take()).collect();
+        let seats: Vec<Seat> = std::iter::from_fn(take).collect();
         let ports: Vec<u16> = seats.iter().map(|seat| seat.at.port()).collect();
         assert_eq!(ports, [1, 2, 1]);
         drop(seats);
         doors.set(vec![door(3, 0)]);
-        let many: Vec<Seat> = (0..50).filter_map(|_| doors.take()).collect();
+        let many: Vec<Seat> = (0..50).filter_map(|_| take()).collect();
         assert_eq!(many.len(), 50, "no limit is none");
         drop(many);
         assert!(doors.lock().busy.is_empty());

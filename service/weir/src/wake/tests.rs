@@ -115,6 +115,18 @@ async fn an_instance_that_does_not_answer_yet_is_tried_again() {
     tokio::time::timeout(LONG, stream.read_exact(&mut answer)).await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn an_instance_that_refuses_keeps_nobody_from_one_that_answers() {
+    let rig = rig(1, LONG).await;
+    // Nobody listens on port 1, and it comes first.
+    let refuses = Door { at: (Ipv4Addr::LOCALHOST, 1).into(), most: 4 };
+    let mut stream = TcpStream::connect(rig.gate.address()).await.unwrap();
+    rig.gate.lead_to(vec![refuses, instance().await]);
+    stream.write_all(b"x").await.unwrap();
+    let mut answer = [0; 1];
+    tokio::time::timeout(LONG, stream.read_exact(&mut answer)).await.unwrap().unwrap();
+}
+
 #[test]
 fn only_what_is_wished_of_the_server_that_holds_counts() {
     let mut intents = Intents::default();

@@ -233,3 +233,18 @@ fn where_requests_would_not_be_held_the_last_one_stays() {
     let needed = Sight { wanted: 1, ..last(Holding::InForce) };
     withdrawn(&drain.turn(&needed), &[0], "needed again");
 }
+
+#[test]
+fn the_last_one_stays_while_nobody_knows_which_pools_it_is_in() {
+    let mut sight = Sight { servers: BTreeMap::new(), left: BTreeMap::new(), ..last(Holding::InForce) };
+    let (mut drain, steps) = Drain::begin(&sight, PATIENCE, Duration::ZERO);
+    assert_eq!((steps, drain.turn(&sight)), (vec![], vec![]));
+    sight.servers = BTreeMap::from([(id(0), servers(&[0]))]);
+    let mut found = drain.clone();
+    assert_eq!(found.turn(&sight), [], "whether it is held was not asked for these");
+    assert_eq!(found.turn(&sight), [Step::Note(servers(&[0]))]);
+    (sight.servers, sight.now) = (BTreeMap::new(), sight.now + PREPARING);
+    let steps = drain.turn(&sight);
+    let is_given_up = matches!(&steps[..], [Step::End(End::Unheld(why))] if why.contains("in which pools"));
+    assert!(is_given_up, "{steps:?}");
+}

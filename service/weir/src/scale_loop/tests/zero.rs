@@ -1,5 +1,7 @@
 //! To zero and back: nothing is drained before all load balancers hold what comes, and what is held wakes the group.
 
+use std::collections::BTreeSet;
+
 use weir_pools::intents::{Intent, Wish};
 use weir_pools::plan::{WAKE, WakeState};
 
@@ -41,6 +43,14 @@ impl World {
             }
         }
         self.event(Event::Intents(Arc::new(intents)));
+    }
+
+    /// It was brought to zero: what it gets is wished to be held.
+    fn wish_stands(&mut self) {
+        let servers = BTreeSet::from([drain::Server { backend: "web".into(), name: WAKE.into() }]);
+        let (policy, owner, reason) = ("p".to_owned(), "scaler:web/app".to_owned(), String::new());
+        self.notes.push(Noting { policy, owner, wish: Wish::Wake, servers, reason, lasting: None });
+        self.tell_intents();
     }
 
     /// Until the first wish is written.
@@ -111,11 +121,7 @@ fn what_is_held_brings_it_back_and_the_wish_ends_once_an_instance_serves() {
     world.holders([Some((WakeState::InForce, 0)), Some((WakeState::InForce, 0))]);
     assert!(world.seconds(7).is_empty());
     assert!(world.reason().contains("left so until somebody sets it"), "{}", world.reason());
-    let servers =
-        std::collections::BTreeSet::from([drain::Server { backend: "web".into(), name: WAKE.into() }]);
-    let (policy, owner, reason) = ("p".to_owned(), "scaler:web/app".to_owned(), String::new());
-    world.notes.push(Noting { policy, owner, wish: Wish::Wake, servers, reason, lasting: None });
-    world.tell_intents();
+    world.wish_stands();
     assert!(world.second().is_empty(), "nobody waits");
     world.holders([Some((WakeState::InForce, 0)), Some((WakeState::InForce, 2))]);
     let asked = world.second();
@@ -129,4 +135,29 @@ fn what_is_held_brings_it_back_and_the_wish_ends_once_an_instance_serves() {
     world.instances = 1;
     world.second();
     assert_eq!(world.strikes.len(), 1, "{:?}", world.strikes);
+}
+
+#[test]
+fn a_policy_with_a_mistake_leaves_a_new_leader_with_what_is_held() {
+    let mut world = World { count: 0, instances: 0, ..World::leading() };
+    world.min = 0;
+    // Nobody saw a good version of it yet.
+    world.scale_loop.policies.clear();
+    world.policy(Reach::Ok, json!({"cooldwon": "1s"}));
+    world.holders([Some((WakeState::InForce, 0))]);
+    world.wish_stands();
+    world.seconds(10);
+    assert!(world.strikes.is_empty(), "{:?}", world.strikes);
+}
+
+#[test]
+fn one_that_shall_go_to_zero_no_more_comes_back_although_nobody_waits() {
+    let mut world = World { count: 0, instances: 0, ..idle() };
+    world.wish_stands();
+    world.holders([Some((WakeState::InForce, 0))]);
+    world.seconds(3);
+    world.policies(Reach::Ok);
+    let asked = world.seconds(2);
+    assert_eq!(asked.first().map(|asked| asked.count), Some(1), "{}", world.reason());
+    assert!(world.strikes.is_empty(), "it is held until an instance serves: {:?}", world.strikes);
 }
