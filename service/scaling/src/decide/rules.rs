@@ -124,7 +124,7 @@ impl View<'_> {
     /// two steps take longer than to wait for the end of the fall, as the first one blocks the second.
     fn differs(&self, now: u64, soon: u64) -> bool {
         let worth = (Behavior::TOLERANCE * self.seen.count as f64).max(1.0);
-        now.saturating_sub(soon) as f64 > worth
+        now.saturating_sub(soon) as f64 >= worth
     }
 
     /// Reasons for which nothing is taken away now.
