@@ -45,7 +45,7 @@ pub(crate) fn roll(catalogue: &Catalogue, cluster: &str, own: &Entry) -> Option<
     let Answer::Pairs(pairs) = catalogue.get(&query(cluster))? else { return None };
     let mut roll = Roll::default();
     for entry in pairs.iter().filter_map(|pair| serde_json::from_str::<Entry>(&pair.value).ok()) {
-        if entry == *own {
+        if entry.address == own.address && entry.place == own.place {
             roll.shows_us = true;
         } else if entry.address == own.address {
             roll.double = Some(entry);
@@ -84,5 +84,7 @@ mod tests {
         assert!(alone.shows_us && !of(&[]).unwrap().shows_us);
         let double = of(&[text(entry("a:1", "other"))]).unwrap();
         assert_eq!((double.others.len(), double.double.map(|entry| entry.place)), (0, Some("other".into())));
+        let renamed = of(&[text(Entry { node: "old".into(), ..entry("a:1", "me") })]).unwrap();
+        assert!(renamed.shows_us && renamed.double.is_none(), "its node had another name: {renamed:?}");
     }
 }

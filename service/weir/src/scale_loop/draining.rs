@@ -112,7 +112,7 @@ impl ScaleLoop {
     }
 
     /// How long instances are drained at least before they are stopped.
-    fn tries(&self, now: Instant, time: SystemTime, id: &str) -> Duration {
+    pub(super) fn tries(&self, now: Instant, time: SystemTime, id: &str) -> Duration {
         let Some(tracked) = self.policies.get(id) else { return Duration::ZERO };
         let both = tracked.good.as_ref().zip(self.seen(now, time, tracked));
         both.map_or(Duration::ZERO, |(policy, seen)| seen.tries(policy.scale_down.window(seen.timing.block)))

@@ -43,7 +43,7 @@ impl ScaleLoop {
             scales,
             instances: self.instances_of(time, tracked, look),
             draining: tracked.drain.as_ref().map(|drain| drain.target),
-            drains: tracked.drains,
+            drains: tracked.drains.min(policy.drain.deadline),
             placeable: placeable(look, &policy.group),
             deployment: job.deployment(),
             role_changed: self.role_changed,

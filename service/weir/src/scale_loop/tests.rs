@@ -577,3 +577,14 @@ fn how_long_a_start_took_is_learned_from_the_last_increase() {
     let learned = world.scale_loop.policies["p"].start;
     assert_eq!(learned, Some(Duration::from_millis(500)), "two serve at the next sample");
 }
+
+#[test]
+fn what_is_learned_of_long_drains_is_no_more_than_the_policy_gives_one_now() {
+    let mut world = World::leading();
+    let check = CHECK.parse::<Value>().unwrap();
+    world.policy(Reach::Ok, json!({"stabilization": "10m", "drain": "10s", "check": check}));
+    world.seconds(6);
+    world.scale_loop.policies.get_mut("p").unwrap().drains = Duration::from_mins(4);
+    // A drain that is tried for longer than it is waited for comes to nothing.
+    assert_eq!(world.scale_loop.tries(world.now, world.time, "p"), Duration::from_secs(10));
+}
