@@ -31,14 +31,13 @@ impl Behavior {
     /// that swings does so in some multiple of the time that one has got used to. With 1 the simulated loads
     /// that swing had ten times as many late requests, for one in fifty of the instance-hours; see
     /// docs/simulation.md.
-    pub const BLOCKS: f64 = 2.5;
+    pub const BLOCKS: u32 = 3;
     /// The longest that the window gets by itself: what Kubernetes' HPA always takes.
     pub const LONGEST: Duration = Duration::from_mins(5);
 
     /// The time whose least drastic recommendation counts, where a scale blocks the next one for so long.
     pub fn window(&self, block: Duration) -> Duration {
-        let adapted =
-            if self.adapts { block.mul_f64(Self::BLOCKS).min(Self::LONGEST) } else { Duration::ZERO };
+        let adapted = if self.adapts { (block * Self::BLOCKS).min(Self::LONGEST) } else { Duration::ZERO };
         self.stabilization.max(adapted)
     }
 
@@ -98,6 +97,6 @@ mod tests {
         assert_eq!((written.window(seconds(60)), written.longest_window()), (seconds(15), seconds(15)));
         let adapting = Behavior { adapts: true, ..written };
         let windows = [2, 6, 30, 600].map(|block| adapting.window(seconds(block)).as_secs());
-        assert_eq!((windows, adapting.longest_window()), ([15, 15, 75, 300], seconds(300)));
+        assert_eq!((windows, adapting.longest_window()), ([15, 18, 90, 300], seconds(300)));
     }
 }
