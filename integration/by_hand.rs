@@ -131,6 +131,11 @@ async fn what_was_set_by_hand_stays_and_is_in_force_again_after_a_reload() {
     wait_closely("it is in force again", SOON, is_theirs).await;
     eprintln!("in force {:?} after the new worker was seen", answered.elapsed());
     site.wait_answering(&["two", "three"], SOON).await;
+    // A worker is told before the reload that began it is over.
+    wait_for("the reload is over", SOON, async || {
+        (weir.generation(&haproxy).await.reloads > before.reloads).then_some(())
+    })
+    .await;
     assert_eq!(weir.generation(&haproxy).await.reloads, before.reloads + 1);
 
     set_state(&haproxy, &one.server(), "ready").await;
