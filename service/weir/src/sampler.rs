@@ -22,6 +22,8 @@ use crate::status::HaproxyState;
 const PERIOD: Duration = Duration::from_secs(1);
 /// How often at most.
 const SOON: Duration = Duration::from_millis(500);
+/// More than it takes to hand sockets over, on a busy machine too.
+const HANDED_OVER: Duration = Duration::from_millis(250);
 /// What a look may take that is taken twice a second: one hundredth of the time.
 const LITTLE: Duration = Duration::from_millis(5);
 
@@ -54,7 +56,7 @@ pub(crate) async fn run(
     let (mut was_read, mut pace, mut next) = (false, Pace::default(), Instant::now());
     while cancel.run_until_cancelled(tokio::time::sleep_until(next.into())).await.is_some() {
         let begin = Instant::now();
-        let reading = match weir_haproxy::sample(&haproxy).await {
+        let reading = match look(&haproxy, pace.before.is_some()).await {
             Ok(reading) => Ok(Arc::new(reading)),
             Err(error) => Err(why(&haproxy, &error, was_read).await),
         };
@@ -70,6 +72,18 @@ pub(crate) async fn run(
     }
 }
 
+/// One look. Where nobody listens who did before it is taken twice: during a reload sockets are handed over, and for that
+/// moment nobody is to be taken for stopped.
+async fn look(haproxy: &Haproxy, was_up: bool) -> Result<Reading, SocketError> {
+    match weir_haproxy::sample(haproxy).await {
+        Err(error) if was_up && error.nobody_listens() => {
+            tokio::time::sleep(HANDED_OVER).await;
+            weir_haproxy::sample(haproxy).await
+        }
+        taken => taken,
+    }
+}
+
 /// When the next look is due.
 #[derive(Default)]
 struct Pace {
@@ -79,7 +93,10 @@ struct Pace {
 impl Pace {
     /// Takes note of a look that took so long; how long after its begin the next one is due.
     fn note(&mut self, reading: &Result<Arc<Reading>, Absent>, took: Duration) -> Duration {
-        let Ok(now) = reading else { return PERIOD };
+        let Ok(now) = reading else {
+            self.before = None;
+            return PERIOD;
+        };
         let pressed = self.before.replace(now.clone()).is_some_and(|before| is_pressed(&before, now));
         if pressed || took < LITTLE { SOON } else { PERIOD }
     }
