@@ -10,8 +10,8 @@ fuzz_target!(|input: (&str, &str, Vec<u8>)| {
     let (first, other, picks) = input;
     let before = Sections::parse(first);
     let second = assembled(&before, &Sections::parse(other), &picks);
-    let whole = Sections::parse(&second);
-    assert_eq!(before.parse_again(&second), whole);
+    let whole = Sections::parse(second.as_str());
+    assert_eq!(before.parse_again(second.as_str()), whole);
     let printed: String = whole.parts().iter().map(|part| part.document.to_string()).collect();
     assert_eq!(printed, second);
     for part in whole.parts() {
