@@ -37,7 +37,7 @@ pub async fn be_present(client: Client, presence: Presence, cancel: Cancellation
         let mut registered = false;
         let ended = cancel.run_until_cancelled(stay(&client, &presence, &mut registered)).await;
         if let Some(Err(error)) = ended {
-            report(&client, &presence, &error);
+            let _ = report(&client, &presence, &error);
         }
         failures = if registered { 1 } else { failures + 1 };
         let delay = jittered(backoff(failures, LONGEST), fastrand::f64());
@@ -57,23 +57,33 @@ async fn stay(client: &Client, presence: &Presence, registered: &mut bool) -> Re
     if !*registered {
         return Ok(());
     }
+    let (often, seldom) = (RENEW.min(presence.ttl / 3), presence.ttl / 3);
+    let mut rest = often;
     loop {
-        sleep(RENEW.min(presence.ttl / 3)).await;
+        sleep(rest).await;
         client.gate().pass(client).await;
+        rest = often;
         match client.session_renew(&id).await {
-            // Written again: somebody may have deleted it.
+            // Written again, as somebody may have deleted it. What is there already stays as it is, index and all.
             Ok(true) => drop(client.kv_acquire(&key, &id, presence.value.as_str()).await?),
             Ok(false) => return Ok(()),
-            // The session has time for two more tries.
-            Err(error) => report(client, presence, &error),
+            // The gate says when a Consul that was away is back. What is refused to us alone is tried, and logged, as often
+            // as the session needs.
+            Err(error) => {
+                if !report(client, presence, &error) {
+                    rest = seldom;
+                }
+            }
         }
     }
 }
 
-fn report(client: &Client, presence: &Presence, error: &Error) {
+/// Whether all of Consul is concerned, which others report.
+fn report(client: &Client, presence: &Presence, error: &Error) -> bool {
     // A 5xx to a write may well concern this key alone.
     let shared = error.reach() != Some(Reach::Failing) && client.gate().failed(error);
     if !shared {
         tracing::warn!(folder = presence.folder, error = error.chain(), "Consul refused to register us");
     }
+    shared
 }
