@@ -7,7 +7,7 @@ use super::pool::{Pool, Server};
 
 /// A rule for the number of instances, as it stands between the pool and Nomad.
 pub trait Scaler {
-    /// Looks once a second; a scaler with a longer period lets looks pass. What to ask Nomad for, if
+    /// Looks once a second, or twice; a scaler with a longer period lets looks pass. What to ask Nomad for, if
     /// anything.
     fn look(&mut self, view: &View<'_>) -> Option<Ask>;
 

@@ -14,8 +14,8 @@ use weir_scaling::{Process, Reading, Sample};
 use super::answer::{Balancer, State};
 use crate::wake::Holder;
 
-/// How old a sample may be, however it came: it is taken, and fetched, once a second, and one of each may
-/// fail.
+/// How old a sample may be, however it came: it is taken, and fetched, once a second at least, and one of
+/// each may fail.
 pub(crate) const FRESH: Duration = Duration::from_secs(3);
 /// The time over which it is judged how much a load balancer has to do.
 const JUDGED: f64 = 5.0;

@@ -110,9 +110,9 @@ fn a_node_that_is_cut_off() {
     goes(&plain(2, 20), &Seen { instances, ..sight }, 4);
 }
 
-#[test]
-fn a_queue_that_appears_is_measured_for_a_second_first() {
-    let load = |queues| Load {
+/// Two instances of 5 slots, all busy, with so much waiting now and before.
+fn pressed(queues: [f64; 2]) -> Load {
+    Load {
         queues,
         queued: 40.0,
         work: 50.0,
@@ -124,10 +124,14 @@ fn a_queue_that_appears_is_measured_for_a_second_first() {
         serving: 2,
         slots: Some(5.0),
         ..Load::default()
-    };
-    let first = goes(&plain(2, 20), &seen(2, Demand::Known(load([100.0, 0.0]))), 2);
+    }
+}
+
+#[test]
+fn a_queue_that_appears_is_measured_for_a_second_first() {
+    let first = goes(&plain(2, 20), &seen(2, Demand::Known(pressed([100.0, 0.0]))), 2);
     says(&first, "a queue has just appeared");
-    let second = Load { newest_rate: Some(300.0), ..load([320.0, 100.0]) };
+    let second = Load { newest_rate: Some(300.0), ..pressed([320.0, 100.0]) };
     let decision = decide(&plain(2, 20), &seen(2, Demand::Known(second)), now());
     assert!(decision.rush && decision.to >= 10, "{}", decision.reason);
 }
@@ -159,19 +163,7 @@ fn nothing_is_taken_away_while_requests_wait() {
 #[test]
 fn an_old_increase_does_not_shorten_how_long_new_instances_take() {
     let asked = |seconds| {
-        let load = Load {
-            queues: [320.0, 100.0],
-            queued: 200.0,
-            work: 215.0,
-            steady: 10.0,
-            rate: Some(220.0),
-            newest_rate: Some(300.0),
-            completions: Some(77.0),
-            service_time: Some(0.13),
-            serving: 2,
-            slots: Some(5.0),
-            ..Load::default()
-        };
+        let load = Load { rate: Some(220.0), newest_rate: Some(300.0), ..pressed([320.0, 100.0]) };
         let last_scale = Some(LastScale { at: ago(seconds), direction: Direction::Up });
         let sight = Seen { last_scale, ..seen(3, Demand::Known(load)) };
         decide(&plain(2, 20), &sight, now()).to
