@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::{FRESH, History, Point, within};
+use super::{ABOUT_A_SECOND, FRESH, History, Point, seconds, within};
 use crate::policy::{Check, Policy, Signal, Source, Strategy, Window};
 
 /// What a source says for one check.
@@ -75,9 +75,21 @@ impl History {
             Window::Instant => {
                 until.next_back().filter(|point| within(point.at, end, FRESH)).into_iter().collect()
             }
-            Window::Span(span) => until.filter(|point| within(point.at, end, span.max(FRESH))).collect(),
+            Window::Span(span) => by_the_second(until.filter(|point| within(point.at, end, span.max(FRESH)))),
         }
     }
+}
+
+/// One point a second, however often HAProxy was read: `threshold` counts them.
+fn by_the_second<'a>(points: impl DoubleEndedIterator<Item = &'a Point>) -> Vec<&'a Point> {
+    let mut kept: Vec<&Point> = Vec::new();
+    for point in points.rev() {
+        if kept.last().is_none_or(|later| seconds(point.at, later.at) >= ABOUT_A_SECOND) {
+            kept.push(point);
+        }
+    }
+    kept.reverse();
+    kept
 }
 
 fn value(signal: Signal, point: &Point) -> Option<f64> {

@@ -191,3 +191,33 @@ fn arrivals_are_counted_within_a_process_only() {
     );
     assert_eq!(load(&after([(0, 1.0)]), 0).rate, None);
 }
+
+#[test]
+fn a_window_has_a_value_a_second_however_often_haproxy_was_read() {
+    let raw = crate::RawPolicy {
+        id: "p".to_owned(),
+        namespace: "default".to_owned(),
+        job: "web".to_owned(),
+        group: "app".to_owned(),
+        min: 1,
+        max: 9,
+        enabled: true,
+        modify_index: 7,
+        policy: serde_json::json!({"check": [{"queue": [{
+            "query": "concurrency", "query_window": "10s",
+            "strategy": [{"threshold": [{"lower_bound": 1, "delta": 1}]}],
+        }]}]}),
+    };
+    let policy = crate::parse(&raw).unwrap();
+    for apart in [500, 1000] {
+        let mut history = History::new(Duration::from_mins(1));
+        for look in 0..=20_000 / apart {
+            let at = at(0) + Duration::from_millis(look * apart);
+            history.push(Ok(Measure { at, ..measure(0, look as f64) }));
+        }
+        let all = metrics(&policy, &history, at(20));
+        let Some(Metric::Known { values, .. }) = all.get("queue") else { panic!("{all:?}") };
+        assert_eq!(values.len(), 11, "{apart} ms: {values:?}");
+        assert!(values.is_sorted() && values.last() == Some(&(20_000.0 / apart as f64)), "{values:?}");
+    }
+}
