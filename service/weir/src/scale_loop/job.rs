@@ -41,6 +41,26 @@ pub(crate) struct Plan {
     pub(crate) count: u64,
 }
 
+/// What Nomad said to a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) plan: Plan,
+    /// How many instances find room: the planned count, where all do.
+    pub(crate) finds: u64,
+}
+
+impl Room {
+    /// Whether it answers for a count of a group too.
+    fn covers(&self, group: &str, count: u64) -> bool {
+        self.plan.group == group && self.plan.count >= count
+    }
+
+    /// The most that the group can have, where that is fewer than planned.
+    pub(super) fn most(&self, group: &str) -> Option<u64> {
+        (self.plan.group == group && self.finds < self.plan.count).then_some(self.finds)
+    }
+}
+
 /// One reading of a job.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
@@ -48,8 +68,8 @@ pub(crate) struct Look {
     pub(crate) scale: JobScale,
     pub(crate) allocations: Vec<Allocation>,
     pub(crate) deployment: Option<Deployment>,
-    /// How many instances of the planned group find room, where that is fewer than planned.
-    pub(crate) placeable: Option<Plan>,
+    /// Whether what was about to be asked for finds room; nothing where nothing was.
+    pub(crate) room: Option<Room>,
 }
 
 /// What is known of one job.
@@ -72,6 +92,12 @@ pub(super) struct KnownJob {
 impl KnownJob {
     pub(super) fn is_fresh(&self, now: Instant) -> bool {
         self.looked.is_some_and(|at| at + LOOK_FRESH > now)
+    }
+
+    /// Whether it is known how many of so many instances find room.
+    pub(super) fn is_planned(&self, group: &str, count: u64) -> bool {
+        let room = self.look.as_ref().and_then(|look| look.room.as_ref());
+        room.is_some_and(|room| room.covers(group, count))
     }
 
     /// The deployment that Nomad would refuse to scale in.

@@ -32,7 +32,7 @@ use weir_pools::intents::Intents;
 use weir_scaling::Reading;
 
 pub(crate) use draining::{Noting, Striking};
-pub(crate) use job::{JobKey, Look, Plan};
+pub(crate) use job::{JobKey, Look, Plan, Room};
 pub(crate) use join::{allocation, allocations};
 pub(crate) use runner::{Inputs, run};
 pub(crate) use scale::Asked;

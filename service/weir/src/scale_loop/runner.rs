@@ -10,7 +10,7 @@ use weir_nomad::policies::Policies;
 use weir_nomad::{Client, Error, Notice, ScaleOutcome};
 use weir_pools::Catalogue;
 
-use super::{Asked, Effect, Event, JobKey, Look, Noting, Plan, ScaleLoop, Striking};
+use super::{Asked, Effect, Event, JobKey, Look, Noting, Plan, Room, ScaleLoop, Striking};
 use crate::chain::chain;
 use crate::intents::{self, Book, Known};
 use crate::journal::Journal;
@@ -161,22 +161,19 @@ async fn look(client: &Client, key: &JobKey, plan: Option<Plan>) -> Result<Look,
         client.allocations(namespace, id),
         client.deployment(namespace, id)
     )?;
-    let placeable = match plan {
-        Some(plan) => room(client, key, plan).await,
+    let room = match plan {
+        Some(plan) => Some(room(client, key, plan).await),
         None => None,
     };
-    Ok(Look { job, scale, allocations, deployment, placeable })
+    Ok(Look { job, scale, allocations, deployment, room })
 }
 
-/// How many of the planned instances find room, where that is not all. Where Nomad does not tell, the count
-/// is asked for all the same.
-async fn room(client: &Client, key: &JobKey, plan: Plan) -> Option<Plan> {
+/// How many of the planned instances find room. Where Nomad does not tell, the count is asked for all the same.
+async fn room(client: &Client, key: &JobKey, plan: Plan) -> Room {
     let found = client.placeable(&key.namespace, &key.id, &plan.group, plan.count).await;
-    match found {
-        Ok(count) => (count < plan.count).then_some(Plan { count, ..plan }),
-        Err(error) => {
-            tracing::debug!("no plan of job {}: {}", key.id, chain(&error));
-            None
-        }
-    }
+    let finds = found.unwrap_or_else(|error| {
+        tracing::debug!("no plan of job {}: {}", key.id, chain(&error));
+        plan.count
+    });
+    Room { plan, finds }
 }

@@ -44,7 +44,7 @@ impl ScaleLoop {
             instances: self.instances_of(time, tracked, look),
             draining: tracked.drain.as_ref().map(|drain| drain.target),
             drains: tracked.drains.min(policy.drain.deadline),
-            placeable: placeable(look, &policy.group),
+            placeable: look.room.as_ref().and_then(|room| room.most(&policy.group)),
             deployment: job.deployment(),
             role_changed: self.role_changed,
         })
@@ -100,8 +100,4 @@ fn timing(tracked: &Tracked, look: &Look) -> Timing {
         settles => start + settles.unwrap_or(SETTLES),
     };
     Timing { start, block }
-}
-
-fn placeable(look: &Look, group: &str) -> Option<u64> {
-    look.placeable.as_ref().filter(|plan| plan.group == group).map(|plan| plan.count)
 }

@@ -114,8 +114,9 @@ impl World {
             for effect in self.scale_loop.handle(self.now, self.time, event) {
                 match effect {
                     Effect::Look { job, plan } => {
+                        let room = plan.clone().map(|plan| self.room(plan));
                         self.plans.extend(plan);
-                        events.push(Event::Looked { job, look: Box::new(Ok(self.look())) });
+                        events.push(Event::Looked { job, look: Box::new(Ok(Look { room, ..self.look() })) });
                     }
                     Effect::Scale(scale) => asked.push(scale.request),
                     Effect::Ask(question) => self.asked.push(question),
@@ -137,6 +138,10 @@ impl World {
             warnings: String::new(),
         };
         self.event(Event::Scaled { asked: Box::new(asked), result: result.map(outcome) })
+    }
+
+    fn room(&self, plan: Plan) -> Room {
+        Room { finds: self.room.map_or(plan.count, |room| room.min(plan.count)), plan }
     }
 
     fn look(&self) -> Look {
@@ -173,7 +178,7 @@ impl World {
             scale: JobScale { stopped: false, groups: BTreeMap::from([("app".into(), group)]) },
             allocations: ALLOCATIONS.into_iter().take(self.instances).map(allocation).collect(),
             deployment: self.deployment.clone(),
-            placeable: self.room.map(|count| Plan { group: "app".into(), count }),
+            room: None,
         }
     }
 
@@ -558,6 +563,22 @@ fn room_is_asked_about_and_no_more_is_asked_for() {
     let asked = world.seconds(8);
     assert_eq!(asked.iter().map(|request| request.count).collect::<Vec<_>>(), [3]);
     assert!(world.plans.iter().any(|plan| plan.group == "app" && plan.count > 3), "{:?}", world.plans);
+}
+
+#[test]
+fn a_reading_that_was_under_way_says_nothing_of_room() {
+    let mut world = World::leading();
+    world.room = Some(3);
+    world.sessions = 20;
+    let key = JobKey { namespace: "default".into(), id: "web".into() };
+    let mut asked = Vec::new();
+    for _ in 0..8 {
+        world.scale_loop.look(&key, None);
+        asked.extend(world.second());
+        let look = Box::new(Ok(world.look()));
+        asked.extend(world.event(Event::Looked { job: key.clone(), look }));
+    }
+    assert_eq!(asked.iter().map(|request| request.count).collect::<Vec<_>>(), [3]);
 }
 
 #[test]

@@ -99,11 +99,12 @@ impl ScaleLoop {
         if !self.may_ask(now, id) {
             return;
         }
-        if self.is_fresh(now, id) {
-            return self.ask(now, id, decision, decision.to);
-        }
         let Some(tracked) = self.policies.get(id) else { return };
-        let plan = Plan { group: decision.group.clone(), count: decision.to };
-        self.look(&JobKey::of(&tracked.raw), Some(plan));
+        let (group, count) = (decision.group.clone(), decision.to);
+        let planned = self.job_of(&tracked.raw).is_some_and(|job| job.is_planned(&group, count));
+        if planned && self.is_fresh(now, id) {
+            return self.ask(now, id, decision, count);
+        }
+        self.look(&JobKey::of(&tracked.raw), Some(Plan { group, count }));
     }
 }

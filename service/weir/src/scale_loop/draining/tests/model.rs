@@ -17,7 +17,7 @@ use weir_scaling::{BackendSample, Process, RawPolicy, Reading, Sample, ServerSam
 
 use crate::journal::{DrainResult, Record};
 use crate::scale_loop::draining::Server;
-use crate::scale_loop::{Asked, Effect, Event, Look, Noting, ScaleLoop};
+use crate::scale_loop::{Asked, Effect, Event, Look, Noting, Room, ScaleLoop};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The policy's.
@@ -307,7 +307,7 @@ impl Model {
             scale: JobScale { stopped: false, groups: BTreeMap::from([("app".into(), group)]) },
             allocations: self.allocs.iter().map(allocation).collect(),
             deployment: None,
-            placeable: None,
+            room: None,
         }
     }
 
@@ -328,7 +328,10 @@ impl Model {
 
     fn carry_out(&mut self, effect: Effect) -> Vec<Event> {
         match effect {
-            Effect::Look { job, .. } => vec![Event::Looked { job, look: Box::new(Ok(self.look())) }],
+            Effect::Look { job, plan } => {
+                let room = plan.map(|plan| Room { finds: plan.count, plan });
+                vec![Event::Looked { job, look: Box::new(Ok(Look { room, ..self.look() })) }]
+            }
             Effect::Scale(asked) => vec![self.scale(asked)],
             Effect::Note(noting) => self.write(noting),
             Effect::Strike(striking) => {
