@@ -14,8 +14,8 @@ const BUSY: f64 = 300.0;
 pub(crate) const STEP: Duration = Duration::from_secs(30);
 const FALL: Duration = Duration::from_secs(90);
 pub(crate) const END: Duration = Duration::from_mins(3);
-/// Every so many requests is a long one.
-const LONG: u64 = 100;
+/// The work of long requests for each request that comes: every hundredth takes 8 s, and fewer take longer.
+const LONG_WORK: Duration = Duration::from_millis(80);
 /// From here on an answer to a short request is late.
 const LATE: Duration = Duration::from_millis(500);
 /// Longer than anything in the way lets a request wait.
@@ -68,12 +68,20 @@ fn options(settings: &Settings, front: u16, share: f64) -> LoadOptions {
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, front));
     LoadOptions {
         path: "/mean/50".to_owned(),
-        rare: Some(Rare { every: LONG, path: format!("/slow/{}", settings.long.as_millis()) }),
+        rare: Some(Rare {
+            every: every(settings.long),
+            path: format!("/slow/{}", settings.long.as_millis()),
+        }),
         connections: Connections::KeepAlive,
         timeout: TIMEOUT,
         late_after: LATE,
         ..LoadOptions::new(target, rate(settings.rise, share), END)
     }
+}
+
+/// Every so many requests is one that takes this long.
+fn every(long: Duration) -> u64 {
+    (long.as_millis() / LONG_WORK.as_millis()).try_into().unwrap_or(u64::MAX).max(1)
 }
 
 /// The step, which takes `rise` to rise, as this part of the whole.

@@ -38,20 +38,77 @@ fn repetition(rests: &[f64]) -> f64 {
     ((1.0 + resembles) / (1.0 - resembles)).sqrt()
 }
 
-/// By how much the values rise along the points, where they do so steadily: a straight line fits them better than the
-/// best step does, and its slope is no chance. 0 otherwise.
+/// By how much the values, which are rates, rise along the points since they began to, where they do so steadily and still:
+/// a line that is level first and then rises explains them as well as the best step does, and its rise is no chance.
+/// 0 otherwise.
 pub(super) fn ramp(points: &[(f64, f64)]) -> f64 {
-    /// Standard errors that a slope must be away from 0.
+    /// Standard errors that the rise must be away from 0.
     const SURE: f64 = 2.0;
-    let Some((rise, _)) = slope(points).filter(|(rise, sure)| *rise > 0.0 && *sure > SURE) else {
-        return 0.0;
-    };
-    let (xs, ys): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
-    let (x, y) = (mean(&xs), mean(&ys));
-    let line: f64 = points.iter().map(|(at, value)| (value - y - rise * (at - x)).powi(2)).sum();
-    // The value in which the step falls lies anywhere between.
+    /// How much farther from the points than the step the line may be, in variances of one: odds of 5 to 1, as a step that is
+    /// taken for a rise costs less than a rise that is taken for a step.
+    const ODDS: f64 = 3.0;
+    let bends = (0..points.len()).filter_map(|bend| bent(points, bend));
+    let Some(best) = bends.min_by(|one, other| one.rest.total_cmp(&other.rest)) else { return 0.0 };
+    let chance = chance(points);
+    let error = best.error.max((chance / best.across).sqrt());
+    let is_ramp = best.rest < step(points) + ODDS * chance && best.rest < off(points, chance);
+    if is_ramp && best.rise > SURE * error { best.rise } else { 0.0 }
+}
+
+/// How far from a line points may be that rise along it: what chance explains, or a small part of the whole rise, as nothing
+/// rises in a straight line. A jump of which one part came in one look and the rest in the next is farther.
+fn off(points: &[(f64, f64)], chance: f64) -> f64 {
+    const BY_CHANCE: f64 = 2.0;
+    const CURVED: f64 = 0.05;
+    let rates: Vec<f64> = points.iter().map(|(_, rate)| *rate).collect();
+    (BY_CHANCE * chance * (rates.len() as f64 - CHOSEN)).max(CURVED * spread(&rates))
+}
+
+/// The variance of one rate where what is counted comes at random (Poisson): the rate over its time.
+fn chance(points: &[(f64, f64)]) -> f64 {
+    let (Some((from, _)), Some((to, _))) = (points.first(), points.last()) else { return 0.0 };
+    let apart = (to - from) / (points.len() as f64 - 1.0);
+    let (sum, count) = points.iter().fold((0.0, 0.0), |(sum, count), (_, rate)| (sum + rate, count + 1.0));
+    sum / count / apart
+}
+
+/// The squared distances of the points from the best step, together. The value in which it falls lies anywhere between.
+fn step(points: &[(f64, f64)]) -> f64 {
+    let ys: Vec<f64> = points.iter().map(|(_, y)| *y).collect();
     let steps = (1..ys.len()).map(|at| spread(&ys[..at]) + spread(&ys[at + 1..]));
-    if steps.fold(f64::INFINITY, f64::min) * 0.8 > line { rise } else { 0.0 }
+    steps.fold(f64::INFINITY, f64::min)
+}
+
+/// What is chosen of a line that bends: its level, its rise, and where it bends.
+const CHOSEN: f64 = 3.0;
+
+/// A line that is level up to a point, and rises from there.
+struct Bent {
+    rise: f64,
+    /// The standard error of the rise.
+    error: f64,
+    /// The squared distances along the line from the mean, together.
+    across: f64,
+    /// The squared distances of the points from the line, together.
+    rest: f64,
+}
+
+/// The best line that bends at one of the points; nothing where too few points tell of it.
+fn bent(points: &[(f64, f64)], bend: usize) -> Option<Bent> {
+    const FEWEST: usize = 5;
+    const RISING: usize = 3;
+    if points.len() < FEWEST || bend + RISING >= points.len() {
+        return None;
+    }
+    let (from, _) = points[bend];
+    let (xs, ys): (Vec<f64>, Vec<f64>) =
+        points.iter().map(|(at, value)| ((at - from).max(0.0), *value)).unzip();
+    let (x, y, across) = (mean(&xs), mean(&ys), spread(&xs));
+    let pairs = || xs.iter().zip(&ys);
+    let rise = pairs().map(|(at, value)| (at - x) * (value - y)).sum::<f64>() / across;
+    let rest: f64 = pairs().map(|(at, value)| (value - y - rise * (at - x)).powi(2)).sum();
+    let error = (rest / (points.len() as f64 - CHOSEN) / across).sqrt();
+    Some(Bent { rise, error, across, rest })
 }
 
 /// The squared distances from the mean, together.

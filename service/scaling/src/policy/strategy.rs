@@ -57,7 +57,7 @@ impl Concurrency {
     pub const WAIT: f64 = 0.5;
     /// The time in which the rest of the queue goes once instances that were asked for serve: half of it
     /// would cost twice the extra instances, for less than the time that they took to start.
-    pub const QUEUE_DRAIN: Duration = Duration::from_secs(9);
+    pub const QUEUE_DRAIN: Duration = Duration::from_secs(10);
     /// What is kept free at the least, as a share of the busy slots: no group is so large that its load
     /// cannot grow by a tenth while a deployment keeps it from being scaled.
     pub const HEADROOM: f64 = 0.1;
