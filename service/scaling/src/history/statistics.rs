@@ -47,12 +47,15 @@ pub(super) fn ramp(points: &[(f64, f64)]) -> f64 {
     /// How much farther from the points than the step the line may be, in variances of one: odds of 5 to 1, as a step that is
     /// taken for a rise costs less than a rise that is taken for a step.
     const ODDS: f64 = 3.0;
-    let bends = (0..points.len()).filter_map(|bend| bent(points, bend));
+    /// So many points must show what was before the rise, as a jump is known by nothing else.
+    const LEVEL: usize = 2;
+    let bends = (LEVEL..points.len()).filter_map(|bend| bent(points, bend));
     let Some(best) = bends.min_by(|one, other| one.rest.total_cmp(&other.rest)) else { return 0.0 };
     let chance = chance(points);
     let error = best.error.max((chance / best.across).sqrt());
     let is_ramp = best.rest < step(points) + ODDS * chance && best.rest < off(points, chance);
-    if is_ramp && best.rise > SURE * error { best.rise } else { 0.0 }
+    // What is carried on for seconds is what is likely, less its error.
+    if is_ramp && best.rise > SURE * error { best.rise - error } else { 0.0 }
 }
 
 /// How far from a line points may be that rise along it: what chance explains, or a small part of the whole rise, as nothing

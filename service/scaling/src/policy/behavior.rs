@@ -32,13 +32,19 @@ impl Behavior {
     /// that swing had ten times as many late requests, for one in fifty of the instance-hours; see
     /// docs/simulation.md.
     pub const BLOCKS: u32 = 3;
+    /// Blocks that are shorter than this need a shorter window, in proportion: what waits for one to be over comes in it, and
+    /// is done with at a rate of what came back, so it is a matter of its square.
+    pub const SHORT: Duration = Duration::from_secs(9);
     /// The longest that the window gets by itself: what Kubernetes' HPA always takes.
     pub const LONGEST: Duration = Duration::from_mins(5);
 
     /// The time whose least drastic recommendation counts, where a scale blocks the next one for so long.
     pub fn window(&self, block: Duration) -> Duration {
-        let adapted = if self.adapts { (block * Self::BLOCKS).min(Self::LONGEST) } else { Duration::ZERO };
-        self.stabilization.max(adapted)
+        if !self.adapts {
+            return self.stabilization;
+        }
+        let part = block.div_duration_f64(Self::SHORT).min(1.0);
+        self.stabilization.max((block * Self::BLOCKS).mul_f64(part).min(Self::LONGEST))
     }
 
     /// The longest that [`window`](Self::window) can be.
@@ -96,7 +102,7 @@ mod tests {
         let written = Behavior::within(seconds(15));
         assert_eq!((written.window(seconds(60)), written.longest_window()), (seconds(15), seconds(15)));
         let adapting = Behavior { adapts: true, ..written };
-        let windows = [2, 6, 30, 600].map(|block| adapting.window(seconds(block)).as_secs());
-        assert_eq!((windows, adapting.longest_window()), ([15, 18, 90, 300], seconds(300)));
+        let windows = [2, 6, 8, 9, 30, 600].map(|block| adapting.window(seconds(block)).as_secs());
+        assert_eq!((windows, adapting.longest_window()), ([15, 15, 21, 27, 90, 300], seconds(300)));
     }
 }
