@@ -28,10 +28,10 @@ pub struct Load {
     pub work: f64,
     /// The part of it that waits.
     pub queued: f64,
-    /// What waited at the newest measure and at the one before,
+    /// What waited at the newest measure and at the one before.
     pub queues: [f64; 2],
-    /// so many seconds earlier; 0 where that is not known, and taken for a second.
-    pub apart: f64,
+    /// By how much more wait than at a look of the last seconds, in square roots of what arrived since then: the most.
+    pub growth: f64,
     /// Slots that were busy, the mean over the longest time in which it did not change by more than chance
     /// does.
     pub steady: f64,
@@ -91,12 +91,9 @@ impl Load {
     }
 
     fn grows_beyond(&self, patience: Duration) -> bool {
-        let [newest, before] = self.queues;
-        let apart = if self.apart > 0.0 { self.apart } else { 1.0 };
-        let arrived = (self.newest_rate.unwrap_or(0.0) * apart).max(newest);
-        // Arrivals spread by the square root of their number; twice that is rare.
-        let grows = newest - before > 2.0 * arrived.sqrt();
-        grows && self.queue_time().is_none_or(|time| time > patience.as_secs_f64())
+        /// Arrivals spread by the square root of their number; twice that is rare.
+        const RARE: f64 = 2.0;
+        self.growth > RARE && self.queue_time().is_none_or(|time| time > patience.as_secs_f64())
     }
 
     /// Seconds that the instances that serve are busy with what waits.

@@ -42,6 +42,8 @@ const TREND: Duration = Duration::from_secs(30);
 const SIGNIFICANT: f64 = 3.0;
 /// The time in which arrivals that rise are told from such that jumped: eight looks, so that it is also known in time.
 const RAMP: Duration = Duration::from_secs(4);
+/// The time in which the growth of a queue is told from chance: four looks, give or take.
+const GROWING: Duration = Duration::from_millis(2100);
 /// The time that arrivals are averaged over where nothing hurries.
 const CALM: Duration = Duration::from_secs(10);
 /// The time that service times and error rates are a mean of.
@@ -199,11 +201,11 @@ impl History {
             work: self.mean(SMOOTHING, |point| point.work),
             queued: self.mean(SMOOTHING, |point| point.queued),
             queues: [queues.next().unwrap_or(0.0), queues.next().unwrap_or(0.0)],
+            growth: self.growth(),
             steady: self.steady(),
             slope: self.slope(),
             rate: self.rate(SMOOTHING, |point| point.arrived),
             calm_rate: self.rate(CALM, |point| point.arrived),
-            apart: self.points.back().map_or(1.0, |point| point.seconds),
             newest_rate: self.newest_rate(),
             rise: self.rise(),
             completions: self.rate(SMOOTHING, |point| point.completed),
@@ -237,6 +239,18 @@ impl History {
             time += point.seconds;
         }
         (time > 0.0).then(|| sum / time)
+    }
+
+    /// By how much the queue has grown since one of the last looks, in square roots of what arrived meanwhile, where that is
+    /// most: a slow growth is no chance after four looks that might be one after the first.
+    fn growth(&self) -> f64 {
+        let Some(newest) = self.points.back() else { return 0.0 };
+        let (mut growth, mut arrived) = (0.0_f64, newest.arrived);
+        for point in self.latest(GROWING).skip(1) {
+            growth = growth.max((newest.queued - point.queued) / arrived.max(newest.queued).max(1.0).sqrt());
+            arrived += point.arrived;
+        }
+        growth
     }
 
     /// Arrivals of the last second; of less where they are enough to tell.

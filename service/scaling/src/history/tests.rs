@@ -221,3 +221,25 @@ fn a_window_has_a_value_a_second_however_often_haproxy_was_read() {
         assert!(values.is_sorted() && values.last() == Some(&(20_000.0 / apart as f64)), "{values:?}");
     }
 }
+
+#[test]
+fn a_queue_that_grows_slowly_is_told_from_one_that_swings() {
+    // Two looks a second at 120 requests a second: by chance they differ by 15 or so.
+    let rushes = |queue: &dyn Fn(u64) -> u64| -> Vec<bool> {
+        let mut history = History::new(WINDOW);
+        let mut looks = Vec::new();
+        for look in 0..=24 {
+            let at = at(0) + Duration::from_millis(500 * look);
+            let counter = Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "");
+            let (work, totals) = ((20 + queue(look)) as f64, BTreeMap::from([(counter, 60 * look)]));
+            history.push(Ok(Measure { at, queued: queue(look) as f64, totals, ..measure(0, work) }));
+            let Demand::Known(load) = history.demand(at) else { panic!("it is known") };
+            looks.push(load.rushes(Duration::from_millis(250)));
+        }
+        looks
+    };
+    let grown = rushes(&|look| 10 * look.saturating_sub(16));
+    assert!(!grown[..18].contains(&true) && grown[20..].iter().all(|rushes| *rushes), "{grown:?}");
+    assert!(!rushes(&|look| 20 + 14 * (look % 2)).contains(&true));
+    assert!(!rushes(&|look| 400 - 10 * look).contains(&true), "it shrinks");
+}

@@ -30,6 +30,7 @@ fn a_canary_that_waits_for_promotion() {
     // The canary serves on top of the four; its deployment blocks, and nobody's rollout is superseded.
     let rush = Load {
         queues: [300.0, 100.0],
+        growth: 10.0,
         queued: 150.0,
         work: 200.0,
         steady: 50.0,
@@ -57,6 +58,7 @@ fn a_canary_that_waits_for_promotion() {
 fn our_own_deployment_gives_way_in_a_rush() {
     let load = Load {
         queues: [300.0, 100.0],
+        growth: 10.0,
         queued: 150.0,
         work: 200.0,
         steady: 50.0,
@@ -112,8 +114,10 @@ fn a_node_that_is_cut_off() {
 
 /// Two instances of 5 slots, all busy, with so much waiting now and before.
 fn pressed(queues: [f64; 2]) -> Load {
+    let [newest, before] = queues;
     Load {
         queues,
+        growth: (newest - before) / newest.max(160.0).sqrt(),
         queued: 40.0,
         work: 50.0,
         steady: 10.0,
