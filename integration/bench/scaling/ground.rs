@@ -11,6 +11,7 @@ use crate::rig::balancer::{self, Balancer};
 use crate::rig::consul::Consul;
 use crate::rig::nomad::Nomad;
 use crate::rig::site::Site;
+use crate::rig::weir::said;
 use crate::rig::{SOON, cluster, haproxy, http, instance, wait_for};
 use crate::settings::{Kind, Settings};
 
@@ -103,15 +104,24 @@ impl Ground {
 
     /// Waits until the fewest instances run and serve, and no more.
     pub(crate) async fn wait_steady(&mut self) {
-        let first = &mut self.balancers[0];
         let nomad = self.nomad;
-        first.leads(SOON).await;
-        wait_for("as few run as may be", MINUTES, async || {
+        self.balancers[0].leads(SOON).await;
+        let settled = wait_for("as few run as may be", MINUTES, async || {
             let running = allocations(nomad).await?.len();
             (u32::try_from(running) == Ok(MIN)).then_some(())
-        })
-        .await;
-        first.serves(MIN.into()).await;
+        });
+        tokio::select! {
+            () = settled => {}
+            never = self.explain_after(MINUTES.saturating_sub(SOON)) => match never {},
+        }
+        self.balancers[0].serves(MIN.into()).await;
+    }
+
+    /// Says why it takes so long.
+    async fn explain_after(&self, patience: Duration) -> Infallible {
+        tokio::time::sleep(patience).await;
+        println!("{}", said(&self.balancers[0].explain("web").await));
+        std::future::pending().await
     }
 
     /// The ports that the load comes in at.

@@ -22,7 +22,7 @@ pub(crate) struct Watched {
     pub(crate) instance_seconds: f64,
     /// The counts, each with when it was first seen, from the begin of the load.
     pub(crate) counts: Vec<(Duration, u64)>,
-    /// When requests waited for the first time in the step.
+    /// Since when requests wait at every look, until the first increase in the step.
     pub(crate) queued: Option<Duration>,
     /// The most that a weir had, in MiB.
     pub(crate) memory: f64,
@@ -77,18 +77,22 @@ impl Watched {
         {
             self.counts.push((at, count));
         }
-        if at >= STEP && self.queued.is_none() && is_queued(&places.stats).await {
-            self.queued = Some(at);
+        if at >= STEP && self.raised().is_none() {
+            self.queued = is_queued(&places.stats).await.then(|| self.queued.unwrap_or(at));
         }
         let memory = places.weirs.iter().filter_map(|pid| resident(*pid));
         self.memory = memory.fold(self.memory, f64::max);
     }
 
-    /// From the first queue in the step to the first increase after it.
+    /// From the beginning of the queue that the first increase in the step answers.
     pub(crate) fn first_action(&self) -> Option<Duration> {
-        let queued = self.queued?;
-        let raised = self.counts.windows(2).find(|pair| pair[1].1 > pair[0].1 && pair[1].0 > queued)?;
-        Some(raised[1].0.saturating_sub(queued))
+        Some(self.raised()?.saturating_sub(self.queued?))
+    }
+
+    /// When the count rose for the first time in the step.
+    fn raised(&self) -> Option<Duration> {
+        let raised = self.counts.windows(2).find(|pair| pair[1].1 > pair[0].1 && pair[1].0 >= STEP)?;
+        Some(raised[1].0)
     }
 
     /// Changes of the count while the load ran.

@@ -182,17 +182,19 @@ fn serving(current: &[&Share<'_>]) -> u64 {
 
 /// The mean over the group's instances of what all current processes together let one have at once. `maxconn`
 /// holds in each process by itself; in several backends of one process, the largest counts, since the
-/// instance behind them is the same.
+/// instance behind them is the same. One that is not in as many processes as others is on its way, and tells nothing yet.
 fn slots(current: &[&Share<'_>]) -> Option<f64> {
-    let mut largest: BTreeMap<(SocketAddr, Process), u64> = BTreeMap::new();
+    let mut largest: BTreeMap<SocketAddr, BTreeMap<Process, u64>> = BTreeMap::new();
     for share in current {
         for server in &share.ours {
-            let of = largest.entry((server.address?, share.sample.process)).or_default();
+            let of = largest.entry(server.address?).or_default().entry(share.sample.process).or_default();
             *of = (*of).max(server.maxconn?);
         }
     }
-    let instances: BTreeSet<SocketAddr> = largest.keys().map(|(address, _)| *address).collect();
-    let slots = largest.values().sum::<u64>() as f64 / instances.len() as f64;
+    let most = largest.values().map(BTreeMap::len).max()?;
+    let there: Vec<u64> =
+        largest.values().filter(|each| each.len() == most).map(|each| each.values().sum()).collect();
+    let slots = there.iter().sum::<u64>() as f64 / there.len() as f64;
     (slots > 0.0).then_some(slots)
 }
 

@@ -89,6 +89,11 @@ fn slots_add_up_over_processes_and_not_over_backends() {
     let slots = |samples| measure(&reading(samples), &group(&[1, 2])).unwrap().slots;
     assert_eq!(slots(vec![sample(1, false, both())]), Some(10.0));
     assert_eq!(slots(vec![sample(1, false, both()), sample(2, false, both())]), Some(20.0));
+    let one = || vec![backend(0, 0, vec![server(1, 0, 0)])];
+    let joins = slots(vec![sample(1, false, both()), sample(2, false, one())]);
+    assert_eq!(joins, Some(20.0), "the second will have them in the other process too");
+    let apart = vec![sample(1, false, one()), sample(2, false, vec![backend(0, 0, vec![server(2, 0, 0)])])];
+    assert_eq!(slots(apart), Some(10.0), "each is in a process of its own");
     let without = ServerSample { maxconn: None, ..server(2, 0, 0) };
     assert_eq!(slots(vec![sample(1, false, vec![backend(0, 0, vec![server(1, 0, 0), without])])]), None);
 }
