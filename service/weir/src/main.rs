@@ -1,6 +1,7 @@
 //! The `weir` command.
 
 mod advice;
+mod body;
 mod caller;
 mod certificates;
 mod chain;

@@ -14,6 +14,7 @@ use reqwest::{Certificate, Identity, StatusCode, Url};
 use weir_scaling::Window;
 
 use super::{Answer, Unanswered};
+use crate::body;
 use crate::chain::chain;
 use crate::config::{self, Token};
 
@@ -94,13 +95,12 @@ impl Prometheus {
         if let Some(secret) = self.token.secret().await.map_err(Unanswered::Away)? {
             request = request.bearer_auth(secret);
         }
-        let away = |error: reqwest::Error| {
-            let (address, error) = (&self.address, chain(&error.without_url()));
-            Unanswered::Away(format!("Prometheus at {address} does not answer: {error}"))
+        let away = |error: String| {
+            Unanswered::Away(format!("Prometheus at {} does not answer: {error}", self.address))
         };
-        let response = request.send().await.map_err(away)?;
+        let response = request.send().await.map_err(|error| away(chain(&error.without_url())))?;
         let status = response.status();
-        let body = response.bytes().await.map_err(away)?.to_vec();
+        let body = body::read(response).await.map_err(away)?;
         // 400 and 422 say what is wrong with the query, in the body.
         match status {
             StatusCode::OK | StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Ok(body),

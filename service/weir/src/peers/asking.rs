@@ -18,6 +18,7 @@ use weir_pools::Catalogue;
 
 use super::answer::{Answer, Own};
 use super::roll::{Entry, Roll, roll};
+use crate::body;
 use crate::chain::chain;
 use crate::config::Token;
 
@@ -149,7 +150,8 @@ impl Asker {
             }
             status => return Err(format!("it answers {status}: is that a weir's `peer` address?")),
         }
-        let answer: Answer = response.json().await.map_err(|error| chain(&error.without_url()))?;
+        let body = body::read(response).await?;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|error| chain(&error))?;
         let ours = answer.cluster == self.cluster;
         ours.then_some(answer).ok_or_else(|| "it belongs to another cluster: see `cluster`".to_owned())
     }
