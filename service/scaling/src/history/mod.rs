@@ -7,6 +7,7 @@
 
 mod gain;
 mod load;
+mod ramp;
 mod signals;
 mod statistics;
 
@@ -14,7 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use crate::demand::{Counter, Measure, Unknown};
-use statistics::{mean, ramp, slope};
+use ramp::ramp;
+use statistics::{mean, slope};
 
 pub use gain::Gain;
 pub use load::{Demand, Load};

@@ -32,8 +32,8 @@ impl Behavior {
     /// that swing had ten times as many late requests, for one in fifty of the instance-hours; see
     /// docs/simulation.md.
     pub const BLOCKS: u32 = 3;
-    /// Blocks that are shorter than this need a shorter window, in proportion: what waits for one to be over comes in it, and
-    /// is done with at a rate of what came back, so it is a matter of its square.
+    /// Where a block is shorter, fewer of them are looked back on, in proportion. A decrease that came too early makes those
+    /// requests wait that come within one block, each up to as long as that: so its price goes with the square.
     pub const SHORT: Duration = Duration::from_secs(9);
     /// The longest that the window gets by itself: what Kubernetes' HPA always takes.
     pub const LONGEST: Duration = Duration::from_mins(5);
