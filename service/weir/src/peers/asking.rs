@@ -151,7 +151,8 @@ impl Asker {
             status => return Err(format!("it answers {status}: is that a weir's `peer` address?")),
         }
         let body = body::read(response).await?;
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| chain(&error))?;
+        let answer: Answer = serde_json::from_slice(&body)
+            .map_err(|error| format!("its answer cannot be read: is it the same version of weir? {error}"))?;
         let ours = answer.cluster == self.cluster;
         ours.then_some(answer).ok_or_else(|| "it belongs to another cluster: see `cluster`".to_owned())
     }
