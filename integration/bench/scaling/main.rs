@@ -7,8 +7,8 @@
 //! on the devcluster. Prints tables in Markdown: each run, its actions, and the medians.
 //!
 //! `WEIR_BENCH_RUNS=3`; `WEIR_BENCH_BALANCERS=1`: load balancers that share the load (each gets its part of the 5);
-//! `WEIR_BENCH_RISE=0`: seconds in which the step rises; `WEIR_BENCH_LONG=8`: seconds that a long request takes, where more
-//! are for fewer of them;
+//! `WEIR_BENCH_CALM=30`: seconds of calm before the step; `WEIR_BENCH_RISE=0`: seconds in which the step rises;
+//! `WEIR_BENCH_LONG=8`: seconds that a long request takes, where more are for fewer of them;
 //! `WEIR_BENCH_REASONS=1`: every decision is printed; `WEIR_BENCH_NOMAD=real` or `devcluster` instead of what there is.
 
 #![expect(
@@ -61,7 +61,7 @@ async fn bench(settings: &Settings) {
 async fn one(settings: &Settings) -> Outcome {
     let mut ground = Ground::new(settings).await;
     ground.wait_steady().await;
-    let watch = Watch::start(&ground);
+    let watch = Watch::start(&ground, settings);
     let traffic = Traffic::start(settings, &ground.fronts());
     let seen = tokio::select! {
         seen = traffic.finish() => seen,

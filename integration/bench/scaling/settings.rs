@@ -25,6 +25,8 @@ impl Kind {
 pub(crate) struct Settings {
     pub(crate) runs: u32,
     pub(crate) balancers: u32,
+    /// The calm before the step.
+    pub(crate) calm: Duration,
     /// In which the load goes from little to much.
     pub(crate) rise: Duration,
     /// What a long request takes.
@@ -38,10 +40,21 @@ impl Settings {
         Self {
             runs: number("WEIR_BENCH_RUNS", 3),
             balancers: number("WEIR_BENCH_BALANCERS", 1).clamp(1, 5),
+            calm: seconds("WEIR_BENCH_CALM", 30),
             rise: seconds("WEIR_BENCH_RISE", 0),
             long: seconds("WEIR_BENCH_LONG", 8),
             nomad: kind(),
         }
+    }
+
+    /// When the step ends.
+    pub(crate) fn fall(&self) -> Duration {
+        self.calm + Duration::from_secs(60)
+    }
+
+    /// When the load ends.
+    pub(crate) fn end(&self) -> Duration {
+        self.fall() + Duration::from_secs(90)
     }
 }
 

@@ -10,10 +10,6 @@ use crate::settings::Settings;
 /// Requests per second before and after the step, and in it.
 const CALM: f64 = 60.0;
 const BUSY: f64 = 300.0;
-/// When the step begins and ends, and when the load ends.
-pub(crate) const STEP: Duration = Duration::from_secs(30);
-const FALL: Duration = Duration::from_secs(90);
-pub(crate) const END: Duration = Duration::from_mins(3);
 /// The work of long requests for each request that comes: every hundredth takes 8 s, and fewer take longer.
 const LONG_WORK: Duration = Duration::from_millis(80);
 /// From here on an answer to a short request is late.
@@ -75,7 +71,7 @@ fn options(settings: &Settings, front: u16, share: f64) -> LoadOptions {
         connections: Connections::KeepAlive,
         timeout: TIMEOUT,
         late_after: LATE,
-        ..LoadOptions::new(target, rate(settings.rise, share), END)
+        ..LoadOptions::new(target, rate(settings, share), settings.end())
     }
 }
 
@@ -84,12 +80,13 @@ fn every(long: Duration) -> u64 {
     (long.as_millis() / LONG_WORK.as_millis()).try_into().unwrap_or(u64::MAX).max(1)
 }
 
-/// The step, which takes `rise` to rise, as this part of the whole.
-fn rate(rise: Duration, part: f64) -> Rate {
+/// The step, which takes its time to rise, as this part of the whole.
+fn rate(settings: &Settings, part: f64) -> Rate {
+    let (step, rise, fall) = (settings.calm, settings.rise, settings.fall());
     Rate::new(move |at| {
         let risen =
-            if rise.is_zero() { 1.0 } else { at.saturating_sub(STEP).div_duration_f64(rise).min(1.0) };
-        let busy = (STEP..FALL).contains(&at);
+            if rise.is_zero() { 1.0 } else { at.saturating_sub(step).div_duration_f64(rise).min(1.0) };
+        let busy = (step..fall).contains(&at);
         part * if busy { CALM + (BUSY - CALM) * risen } else { CALM }
     })
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::ground::{Ground, allocations, count};
 use crate::rig::haproxy::exchange;
-use crate::traffic::{END, STEP};
+use crate::settings::Settings;
 use crate::usage::resident;
 
 /// Between two looks.
@@ -26,6 +26,9 @@ pub(crate) struct Watched {
     pub(crate) queued: Option<Duration>,
     /// The most that a weir had, in MiB.
     pub(crate) memory: f64,
+    /// When the step begins, and when the load ends.
+    step: Duration,
+    end: Duration,
 }
 
 /// A watch that runs.
@@ -42,10 +45,11 @@ struct Places {
 }
 
 impl Watch {
-    pub(crate) fn start(ground: &Ground) -> Self {
+    pub(crate) fn start(ground: &Ground, settings: &Settings) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let places = Places { nomad: ground.nomad(), stats: ground.stats(), weirs: ground.weirs() };
-        let task = tokio::spawn(watch(places, is_over.clone()));
+        let nothing = Watched { step: settings.calm, end: settings.end(), ..Watched::default() };
+        let task = tokio::spawn(watch(nothing, places, is_over.clone()));
         Self { is_over, task }
     }
 
@@ -55,13 +59,12 @@ impl Watch {
     }
 }
 
-async fn watch(places: Places, is_over: Arc<AtomicBool>) -> Watched {
-    let mut watched = Watched::default();
+async fn watch(mut watched: Watched, places: Places, is_over: Arc<AtomicBool>) -> Watched {
     let (begin, mut last) = (Instant::now(), Instant::now());
     while !is_over.load(Ordering::Relaxed) {
         tokio::time::sleep(LOOK).await;
         let there = allocations(places.nomad).await.map_or(0, |all| all.len());
-        if begin.elapsed() < END {
+        if begin.elapsed() < watched.end {
             watched.instance_seconds += there as f64 * last.elapsed().as_secs_f64();
         }
         last = Instant::now();
@@ -77,7 +80,7 @@ impl Watched {
         {
             self.counts.push((at, count));
         }
-        if at >= STEP && self.raised().is_none() {
+        if at >= self.step && self.raised().is_none() {
             self.queued = is_queued(&places.stats).await.then(|| self.queued.unwrap_or(at));
         }
         let memory = places.weirs.iter().filter_map(|pid| resident(*pid));
@@ -91,13 +94,13 @@ impl Watched {
 
     /// When the count rose for the first time in the step.
     fn raised(&self) -> Option<Duration> {
-        let raised = self.counts.windows(2).find(|pair| pair[1].1 > pair[0].1 && pair[1].0 >= STEP)?;
+        let raised = self.counts.windows(2).find(|pair| pair[1].1 > pair[0].1 && pair[1].0 >= self.step)?;
         Some(raised[1].0)
     }
 
     /// Changes of the count while the load ran.
     pub(crate) fn actions(&self) -> usize {
-        self.counts.iter().skip(1).filter(|(at, _)| *at < END).count()
+        self.counts.iter().skip(1).filter(|(at, _)| *at < self.end).count()
     }
 }
 

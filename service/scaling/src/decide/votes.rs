@@ -10,7 +10,7 @@ use crate::decision::Vote;
 use crate::history::{Demand, Load, Metric};
 use crate::instances::unreplaced;
 use crate::policy::{Check, Concurrency, Source, Strategy, TargetValue, Threshold};
-use crate::seen::Seen;
+use crate::seen::{Deployment, Seen};
 use crate::strategy::{Need, Outlook, need, pass_through, target_value, threshold, whole};
 
 /// What a strategy makes of it.
@@ -75,7 +75,7 @@ impl View<'_> {
             let reason = "what one instance can do at once is unknown: set slots in the policy, or maxconn on the server lines";
             return Opinion { inputs: inputs(load), reason: reason.to_owned(), ..Opinion::default() };
         };
-        let load = Load { slots: Some(slots), ..load.clone() };
+        let load = Load { slots: Some(slots), rise: self.carried(load.rise), ..load.clone() };
         let start = self.seen.starts_for(load.serving, self.now);
         let horizon = self.seen.timing.block + self.seen.timing.start;
         let need = need(&load, options, Outlook { start, horizon, rush: self.rush });
@@ -89,6 +89,12 @@ impl View<'_> {
         let mut inputs = inputs(&load);
         inputs.extend([("busy", need.busy), ("needs", need.steady), ("queue_then", need.queue)]);
         Opinion { inputs, wants: Some(wants), stable: Some(stable), reason }
+    }
+
+    /// The rise of arrivals as far as it is carried on. The scale under way has it in it already; for another one that comes on
+    /// top and has the instances of the first begin anew, what it is for must be there, and not only to be expected.
+    fn carried(&self, rise: f64) -> f64 {
+        if self.seen.deployment == Deployment::Own { 0.0 } else { rise }
     }
 
     /// What the need amounts to in instances, and what it does without the queue. Places that allocations

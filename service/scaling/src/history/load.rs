@@ -47,7 +47,8 @@ pub struct Load {
     pub rise: f64,
     /// Requests that are done with.
     pub completions: Option<f64>,
-    /// Seconds that a request keeps a slot, in the mean of the last minute; `None` where too few were done.
+    /// Seconds that a request keeps a slot, in the mean of the last minute or of the one before the last 45 seconds, whichever is
+    /// more; `None` where too few were done.
     pub service_time: Option<f64>,
     /// Responses 5xx; `None` with a single measure.
     pub errors: Option<f64>,
@@ -91,13 +92,37 @@ impl Load {
     }
 
     fn grows_beyond(&self, patience: Duration) -> bool {
-        /// Arrivals spread by the square root of their number; twice that is rare.
+        /// Arrivals spread by the square root of their number; twice that is rare,
         const RARE: f64 = 2.0;
-        self.growth > RARE && self.queue_time().is_none_or(|time| time > patience.as_secs_f64())
+        /// and once it is where they are also known to rise.
+        const RARE_IN_A_RISE: f64 = 1.0;
+        let chance = if self.rise > 0.0 { RARE_IN_A_RISE } else { RARE };
+        self.growth > chance && self.queue_time().is_none_or(|time| time > patience.as_secs_f64())
     }
 
     /// Seconds that the instances that serve are busy with what waits.
     fn queue_time(&self) -> Option<f64> {
         Some(self.queues[0] * self.service_time? / self.capacity()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_growth_tells_a_rush_where_arrivals_rise() {
+        let load = |growth, rise| Load {
+            growth,
+            rise,
+            queues: [50.0, 30.0],
+            service_time: Some(0.1),
+            serving: 2,
+            slots: Some(5.0),
+            ..Load::default()
+        };
+        let rushes = |growth, rise| load(growth, rise).rushes(Duration::from_millis(200));
+        assert!(rushes(2.1, 0.0) && !rushes(1.5, 0.0) && rushes(1.5, 20.0) && !rushes(0.9, 20.0));
+        assert!(!load(9.0, 20.0).rushes(Duration::from_secs(2)), "half a second's work can wait");
     }
 }

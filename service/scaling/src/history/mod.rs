@@ -42,14 +42,16 @@ const CHANCE: f64 = 1.25;
 const TREND: Duration = Duration::from_secs(30);
 /// How many standard errors a slope is away from 0 where it is none by chance: 1 of 370.
 const SIGNIFICANT: f64 = 3.0;
-/// The time in which arrivals that rise are told from such that jumped: eight looks, so that it is also known in time.
-const RAMP: Duration = Duration::from_secs(4);
+/// The time in which arrivals that rise are told from such that jumped: twelve looks, of which some show the level before.
+const RAMP: Duration = Duration::from_secs(6);
 /// The time in which the growth of a queue is told from chance: four looks, give or take.
 const GROWING: Duration = Duration::from_millis(2100);
 /// The time that arrivals are averaged over where nothing hurries.
 const CALM: Duration = Duration::from_secs(10);
 /// The time that service times and error rates are a mean of.
 const MINUTE: Duration = Duration::from_mins(1);
+/// How long requests that last may take to show how long they do, after their number jumped.
+const UNSEEN: Duration = Duration::from_secs(45);
 /// HAProxy is read once a second or twice, give or take.
 const ABOUT_A_SECOND: f64 = 0.9;
 /// So many arrivals tell a rate: it is off by a tenth.
@@ -324,10 +326,19 @@ impl History {
         }
     }
 
-    /// By Little's law: the time that slots were busy, over the requests that were done.
+    /// Of the last minute, or of the one before what may not be seen yet: after a jump the many short requests are done with
+    /// and the long ones have only begun, so that the mean is too low for as long as these last.
     fn service_time(&self) -> Option<f64> {
+        let now = self.points.back()?.at;
+        let before = now.checked_sub(UNSEEN).and_then(|then| self.service_time_at(then));
+        let newest = self.service_time_at(now)?;
+        Some(before.map_or(newest, |before| before.max(newest)))
+    }
+
+    /// Of the minute up to `then`, by Little's law: the time that slots were busy, over the requests that were done.
+    fn service_time_at(&self, then: SystemTime) -> Option<f64> {
         let (mut busy, mut done) = (0.0, 0.0);
-        for point in self.latest(MINUTE) {
+        for point in self.points.iter().filter(|point| point.at <= then && within(point.at, then, MINUTE)) {
             busy += point.busy() * point.seconds;
             done += point.completed;
         }

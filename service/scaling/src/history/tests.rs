@@ -76,6 +76,26 @@ fn service_times_are_by_littles_law() {
     assert_eq!((load.completions, load.newest_rate), (Some(50.0), Some(50.0)));
 }
 
+/// Requests of 50 ms and, every 250th, of 20 s; five times as many from second 120 on. Ten seconds later most of the long ones
+/// are not done with, and only the minute before tells how long they take.
+#[test]
+fn long_requests_take_their_time_before_they_are_done() {
+    let arrivals = |second: u64| if second < 120 { 60_u32 } else { 300 };
+    let mut history = History::new(WINDOW);
+    let mut total = 0;
+    for second in 0..=130_u64 {
+        let long: f64 =
+            (second.saturating_sub(20)..second).map(|second| f64::from(arrivals(second)) / 250.0).sum();
+        let counter = Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "");
+        total += u64::from(arrivals(second));
+        let totals = BTreeMap::from([(counter, total)]);
+        history.push(Ok(Measure { totals, ..measure(second, long + 0.05 * f64::from(arrivals(second))) }));
+    }
+    let newest = history.service_time_at(at(130)).unwrap();
+    let time = load(&history, 130).service_time.unwrap();
+    assert!(newest < 0.115 && (0.125..0.135).contains(&time), "130 ms: {newest} {time}");
+}
+
 #[test]
 fn errors_rise_where_there_are_twice_as_many() {
     let rises = |errors: &dyn Fn(u64) -> u64| {

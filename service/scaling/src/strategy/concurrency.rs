@@ -99,14 +99,16 @@ fn by_arrivals(load: &Load, rate: Option<f64>, outlook: Outlook) -> f64 {
     load.work * fades + rate * time * (1.0 - fades)
 }
 
-/// Requests that arrive after some time: in a rush as many as in any second lately, and what they rise by until then,
-/// though never beyond twice of what is; else without what may be chance.
+/// Requests that arrive after some time: in a rush as many as in any second lately, and what they rise by until then, though
+/// never by more than one and a half times of what is; else without what may be chance.
 fn arrivals(load: &Load, outlook: Outlook, after: Duration) -> Option<f64> {
+    /// A rise may end at any time. What it is carried on to is asked for once, so it may be much.
+    const MOST_RISE: f64 = 1.5;
     if !outlook.rush {
         return load.calm_rate.or(load.rate);
     }
     let now = load.newest_rate.into_iter().chain(load.rate).reduce(f64::max)?;
-    Some(now + (load.rise * after.as_secs_f64()).min(now))
+    Some(now + (load.rise * after.as_secs_f64()).min(MOST_RISE * now))
 }
 
 /// Requests that wait by the time that instances asked for now serve, where things go on as they do.

@@ -1,6 +1,7 @@
 //! What the tests of decisions share: policies as they are written, loads, and a way to ask.
 
 mod properties;
+mod rise;
 mod rules;
 mod scenarios;
 mod step;

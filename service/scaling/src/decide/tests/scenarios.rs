@@ -78,6 +78,37 @@ fn our_own_deployment_gives_way_in_a_rush() {
 }
 
 #[test]
+fn what_only_a_rise_may_bring_is_asked_for_once() {
+    let load = Load {
+        queues: [60.0, 30.0],
+        growth: 4.0,
+        queued: 40.0,
+        work: 50.0,
+        steady: 10.0,
+        newest_rate: Some(150.0),
+        rise: 30.0,
+        completions: Some(100.0),
+        service_time: Some(0.1),
+        serving: 2,
+        slots: Some(5.0),
+        ..Load::default()
+    };
+    let first = decide(&plain(2, 20), &seen(2, Demand::Known(load.clone())), now());
+    let again = |deployment| {
+        decide(&plain(2, 20), &Seen { deployment, ..seen(2, Demand::Known(load.clone())) }, now())
+    };
+    let (own, foreign) = (again(Deployment::Own), again(Deployment::Foreign));
+    // 375 a second are 37.5 slots, 150 are 15.
+    assert!(first.to >= 8, "{first:?}");
+    assert!((4..=5).contains(&own.to), "{own:?}");
+    assert_eq!(
+        (foreign.to, foreign.action),
+        (first.to, Action::Blocked),
+        "it is asked for when that one ends"
+    );
+}
+
+#[test]
 fn a_placement_that_only_half_fits() {
     let decision =
         by(Rule::Placeable, &plain(2, 20), &Seen { placeable: Some(7), ..seen(2, calm(105.0, 2)) }, 7);
