@@ -81,7 +81,7 @@ impl View<'_> {
 
     /// What more must be asked for, as a share of the count, so that a deployment which brings instances is superseded by one
     /// that starts from there: the next estimate of a rush differs from the last by a tenth or two by chance.
-    const WORTH: f64 = 0.25;
+    const WORTH: f64 = 0.2;
 
     fn tolerated(&self, to: u64) -> u64 {
         let count = self.seen.count;
