@@ -45,6 +45,8 @@ mod pools;
 #[cfg(test)]
 mod prometheus;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod reload_retry;
 #[cfg(test)]
 mod rig_itself;

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use haproxy_cfg::Sections;
@@ -16,14 +15,12 @@ use super::live::{Around, Course};
 use super::output::Note;
 use super::tell::Tell;
 use super::wanted::{Outcome, Wanted};
-use super::{Change, Effect, InFlight, PoolLoop};
+use super::{Change, Effect, Files, InFlight, PoolLoop};
 use crate::journal::Record;
 use crate::status::HaproxyState;
 
 /// How often the file follows at most; each time `haproxy -c` runs once.
 const FOLLOWS: Duration = Duration::from_secs(1);
-
-type Files = Vec<(usize, Arc<str>)>;
 
 impl PoolLoop {
     /// Goes the way that brings `wanted` about.
