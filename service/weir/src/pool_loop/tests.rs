@@ -75,6 +75,8 @@ fn haproxy() -> Haproxy {
         binary: "haproxy".into(),
         check_timeout: Duration::from_secs(30),
         working_directory: None,
+        environment_file: None,
+        check_user: None,
         max_old_workers: 8,
         reload_wait: Duration::from_secs(10),
         drain_timeout: Duration::from_mins(5),
