@@ -59,6 +59,8 @@ mod shipped;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod slots;
+#[cfg(test)]
 mod surroundings;
 #[cfg(test)]
 mod wake;
