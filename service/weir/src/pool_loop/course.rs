@@ -63,7 +63,7 @@ impl PoolLoop {
         let around = Around {
             options: &self.plan_options(),
             cause: &|address| self.causes.of(address, self.probes.unreachable()),
-            now: SystemTime::now(),
+            now: wall_clock(now),
         };
         let course = self.live.plan(now, &sections, &around);
         self.see_waits(now);
@@ -262,4 +262,9 @@ impl PoolLoop {
         let change = Some(Change { files, reason: reason.clone(), restore });
         InFlight { change, pools, edits, reason, offered: wanted.effective, ..InFlight::since(since) }
     }
+}
+
+/// What the clock on the wall shows at that moment, which is now or (in tests) to come.
+fn wall_clock(moment: Instant) -> SystemTime {
+    SystemTime::now() + moment.saturating_duration_since(Instant::now())
 }

@@ -502,4 +502,8 @@ impl PoolLoop {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
+mod runtime_tests;
+#[cfg(test)]
 mod tests;

@@ -24,15 +24,15 @@ const SECTIONS: &str = "backend web\n{{#each (service \"web\")}}\n  server {{Ser
 /// Does not parse.
 const UNUSABLE: &str = "backend web\n{{#each (service \"web\")}}{{Adress}}{{/each}}\n";
 
-fn pools_of(text: &str) -> Arc<Pools> {
+pub(super) fn pools_of(text: &str) -> Arc<Pools> {
     pools_in(&Sections::parse(text))
 }
 
-fn web() -> Query {
+pub(super) fn web() -> Query {
     Query::Service { name: "web".into(), datacenter: None }
 }
 
-fn instance(number: u8) -> Instance {
+pub(super) fn instance(number: u8) -> Instance {
     Instance {
         id: format!("web-{number}"),
         name: "web".into(),
@@ -318,14 +318,14 @@ fn refusal(text: &str) -> Option<(String, Option<usize>)> {
 /// Instances that HAProxy refuses without saying which.
 const NAMELESS: [u8; 2] = [60, 61];
 
-fn fresh(memory: Memory, last_good: Catalogue, file: Option<Arc<str>>) -> PoolLoop {
+pub(super) fn fresh(memory: Memory, last_good: Catalogue, file: Option<Arc<str>>) -> PoolLoop {
     let mut output = Output::new(template(), OutputKind::Haproxy);
     output.pools = file.as_deref().map(pools_of).unwrap_or_default();
     output.in_force = file;
     PoolLoop::new(String::new(), Some(haproxy()), vec![output], Arc::default(), memory, Arc::new(last_good))
 }
 
-fn done(result: DoneResult) -> Event {
+pub(super) fn done(result: DoneResult) -> Event {
     Event::Done(Done { result, took: Duration::from_millis(90) })
 }
 
