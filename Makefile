@@ -4,7 +4,7 @@ CARGO = cargo
 FREEBSD = x86_64-unknown-freebsd
 TOOLS = target/tools/bin
 # The integration tests in which it matters what HAProxy does.
-HAPROXY_TESTS = edit:: guard:: lock:: pools:: reload_retry:: rig_itself:: shipped:: runtime:: by_hand:: leaving:: churn:: certificates::
+HAPROXY_TESTS = edit:: guard:: lock:: pools:: reload_retry:: rig_itself:: shipped:: runtime:: by_hand:: leaving:: churn:: certificates:: refused:: slots::
 # For all fuzz targets together.
 FUZZ_SECONDS = 60
 # A directory of recorded loads in CSV.

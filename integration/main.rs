@@ -45,6 +45,8 @@ mod pools;
 #[cfg(test)]
 mod prometheus;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod reload_retry;
 #[cfg(test)]
 mod rig_itself;
@@ -56,6 +58,8 @@ mod scaling;
 mod shipped;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod slots;
 #[cfg(test)]
 mod surroundings;
 #[cfg(test)]

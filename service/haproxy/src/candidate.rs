@@ -15,6 +15,9 @@ use crate::owner::{Attributes, Ownership};
 
 /// Symbolic links that are followed, one after another; more are a circle.
 const LINKS: usize = 40;
+/// The ends of the names of files that wait.
+const CANDIDATE: &str = ".weir-candidate";
+const TRIAL: &str = ".weir-trial";
 
 /// A file that waits beside its target. It goes when the value is dropped without [`Candidate::swap`].
 #[derive(Debug)]
@@ -93,6 +96,20 @@ pub enum WriteError {
 impl Candidate {
     /// Writes `text` beside `target`. `None` when the target has this very text already.
     pub fn write(target: &Path, text: &[u8], attributes: &Attributes) -> Result<Option<Self>, WriteError> {
+        Self::beside(target, CANDIDATE, text, attributes)
+    }
+
+    /// The same under another name, for a text that is only tried out: it is in nobody's way.
+    pub fn trial(target: &Path, text: &[u8], attributes: &Attributes) -> Result<Option<Self>, WriteError> {
+        Self::beside(target, TRIAL, text, attributes)
+    }
+
+    fn beside(
+        target: &Path,
+        ending: &str,
+        text: &[u8],
+        attributes: &Attributes,
+    ) -> Result<Option<Self>, WriteError> {
         let destination = behind_links(target)?;
         let present = present(&destination)?;
         if present.is_some() && has_text(&destination, text)? {
@@ -101,7 +118,7 @@ impl Candidate {
         let ownership = attributes
             .ownership(present.as_ref())
             .map_err(|name| WriteError::NoSuchAccount { path: target.to_owned(), name })?;
-        let path = candidate_path(&destination);
+        let path = path_beside(&destination, ending);
         let candidate = Self { target: target.to_owned(), destination, path };
         candidate.fill(text, ownership)?;
         Ok(Some(candidate))
@@ -158,13 +175,15 @@ impl Drop for Candidate {
 
 /// Removes what a crash left beside `target`; true when there was something.
 pub fn clean_up(target: &Path) -> Result<bool, WriteError> {
-    remove(&candidate_path(&behind_links(target)?))
+    let destination = behind_links(target)?;
+    let [candidate, trial] = [CANDIDATE, TRIAL].map(|ending| remove(&path_beside(&destination, ending)));
+    Ok(candidate? | trial?)
 }
 
-fn candidate_path(destination: &Path) -> PathBuf {
+fn path_beside(destination: &Path, ending: &str) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(destination.file_name().unwrap_or_default());
-    name.push(".weir-candidate");
+    name.push(ending);
     destination.with_file_name(name)
 }
 

@@ -16,8 +16,13 @@ pub struct Haproxy {
     pub binary: PathBuf,
     /// Further arguments of the check, before `-c`: `-L NAME`, `-dW`. For `-C DIR` there is `working_directory`.
     pub check_args: Vec<String>,
-    /// Directory in which the check runs: relative paths in the configuration start there.
+    /// Directory in which the check runs: relative paths in the configuration start there. By default the master's, where that is
+    /// found, else weir's own.
     pub working_directory: Option<PathBuf>,
+    /// A file of environment variables for the check, before those that the running HAProxy tells.
+    pub environment_file: Option<PathBuf>,
+    /// The user that the check runs as; only root can be another one. By default the master's, where that is found.
+    pub check_user: Option<String>,
     /// How long a check may take. Measured: 0.04 s for 100 servers, 0.1 s for 5,000; 0.3 s more for 500 certificates.
     pub check_timeout: Duration,
     /// `stats socket … level admin` of the configuration.
@@ -42,6 +47,8 @@ impl Default for Haproxy {
             binary: "haproxy".into(),
             check_args: Vec::new(),
             working_directory: None,
+            environment_file: None,
+            check_user: None,
             check_timeout: Duration::from_secs(30),
             stats_socket: None,
             master_socket: None,

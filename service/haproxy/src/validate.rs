@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -14,6 +14,7 @@ use crate::child::{Ended, run};
 use crate::config::Haproxy;
 use crate::load_order::{Listing, ListingError, Loaded, Substitution, list, load_order};
 use crate::messages::{Message, Severity, in_the_users_names, messages};
+use crate::surroundings::{Surroundings, SurroundingsError};
 
 /// What HAProxy says about a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,9 @@ pub enum ValidateError {
         binary: PathBuf,
     },
     /// The program cannot be started.
-    #[error("{binary}: cannot be started (is its working directory there?)")]
+    #[error(
+        "{binary}: cannot be started (is its working directory there, and may weir run it as another user?)"
+    )]
     NotStarted {
         /// As it was configured.
         binary: PathBuf,
@@ -85,12 +88,22 @@ pub enum ValidateError {
     /// A directory of the configuration cannot be read.
     #[error(transparent)]
     NotListed(#[from] ListingError),
+    /// What the check is to run with is not there.
+    #[error(transparent)]
+    Surroundings(#[from] SurroundingsError),
 }
 
 /// Has HAProxy check the configuration, with the substitutions in place.
 pub async fn validate(haproxy: &Haproxy, substitutions: &[Substitution]) -> Result<Verdict, ValidateError> {
-    let files = load_order(&listing(haproxy).await?, substitutions).files;
-    let mut command = Command::new(&haproxy.binary);
+    let around = Surroundings::of(haproxy).await?;
+    let mut files = load_order(&listing(haproxy).await?, substitutions).files;
+    if around.directory.is_some() {
+        // Ours start where weir runs.
+        for file in &mut files {
+            file.path = absolute(&file.path);
+        }
+    }
+    let mut command = Command::new(program(haproxy));
     command.args(&haproxy.check_args).arg("-c");
     for file in &files {
         command.arg("-f").arg(&file.path);
@@ -98,6 +111,7 @@ pub async fn validate(haproxy: &Haproxy, substitutions: &[Substitution]) -> Resu
     if let Some(directory) = &haproxy.working_directory {
         command.current_dir(directory);
     }
+    around.surround(&mut command);
     let ended =
         run(&mut command, haproxy.check_timeout).await.map_err(|source| not_started(haproxy, source))?;
     let binary = || haproxy.binary.clone();
@@ -106,6 +120,20 @@ pub async fn validate(haproxy: &Haproxy, substitutions: &[Substitution]) -> Resu
     match ended.status.signal() {
         Some(signal) => Err(ValidateError::Killed { binary: binary(), signal }),
         None => Ok(verdict(&ended, &files)),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// A bare name is looked up in `PATH`, anything else starts where weir runs.
+fn program(haproxy: &Haproxy) -> PathBuf {
+    let is_bare = haproxy.binary.parent().is_none_or(|parent| parent.as_os_str().is_empty());
+    if is_bare || haproxy.working_directory.is_some() {
+        haproxy.binary.clone()
+    } else {
+        absolute(&haproxy.binary)
     }
 }
 

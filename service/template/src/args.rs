@@ -15,6 +15,11 @@ impl<'a> Args<'a> {
         Self { values: helper.params().iter().map(handlebars::PathAndJson::value).collect() }
     }
 
+    #[cfg(test)]
+    pub(crate) fn from_values(values: Vec<&'a Value>) -> Self {
+        Self { values }
+    }
+
     pub(crate) fn all(&self) -> &[&'a Value] {
         &self.values
     }

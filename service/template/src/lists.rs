@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
+use weir_pools::server_ids;
 
 use crate::args::{Args, number_of, text_of};
 
@@ -164,6 +165,37 @@ pub(crate) fn split(args: &Args<'_>) -> Result {
     Ok(text.split(&*separator).map(Value::from).collect())
 }
 
+/// The items in places of their own, nothing where a place is free: so many places, or more where there are more items. Which
+/// place an item has depends on its own name first (`ADDRESS:PORT` of an instance), and on who else is there only where
+/// two want the same. So most stay in their places while others come and go, on every load balancer alike.
+pub(crate) fn slots(args: &Args<'_>) -> Result {
+    let (items, count) = (args.list(0)?, args.number(1)?.ceil());
+    if !(1.0..=LONGEST_RANGE as f64).contains(&count) {
+        return Err(format!("the number of slots is from 1 to {LONGEST_RANGE}, not {count}"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+    let count = count as usize;
+    let names: Vec<String> = items.iter().map(name).collect();
+    let ids = server_ids(names.iter().map(String::as_str));
+    let mut items: Vec<(u32, &Value)> = names.iter().map(|name| ids[name.as_str()]).zip(items).collect();
+    items.sort_by_key(|(id, _)| *id);
+    let mut slots = vec![Value::Null; count];
+    for (id, item) in items {
+        let wanted = id as usize % count;
+        let mut places = (wanted..count).chain(0..wanted);
+        match places.find(|place| slots[*place].is_null()) {
+            Some(place) => slots[place] = item.clone(),
+            None => slots.push(item.clone()),
+        }
+    }
+    Ok(Value::Array(slots))
+}
+
+/// What tells an item from others.
+fn name(item: &Value) -> String {
+    item.get("Server").and_then(Value::as_str).map_or_else(|| item.to_string(), ToOwned::to_owned)
+}
+
 /// The numbers from the first up to, but not including, the last; from 0 where only one is given.
 pub(crate) fn range(args: &Args<'_>) -> Result {
     let (from, to) =
@@ -184,4 +216,49 @@ pub(crate) fn lookup(args: &Args<'_>) -> Result {
         other => other.get(&*key),
     };
     Ok(found.cloned().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn places(servers: &BTreeSet<u16>, count: usize) -> Vec<Value> {
+        let items: Value = servers.iter().map(|port| json!({"Server": format!("10.0.0.1:{port}")})).collect();
+        let count = Value::from(count);
+        let Value::Array(slots) = slots(&Args::from_values(vec![&items, &count])).unwrap() else { panic!() };
+        slots
+    }
+
+    fn by_server(slots: &[Value]) -> BTreeMap<&str, usize> {
+        let taken =
+            slots.iter().enumerate().filter_map(|(at, slot)| Some((slot.get("Server")?.as_str()?, at)));
+        taken.collect()
+    }
+
+    proptest! {
+        #[test]
+        fn everybody_has_a_place_of_their_own(servers in prop::collection::btree_set(1_u16..999, 0..30), count in 1_usize..20) {
+            let slots = places(&servers, count);
+            prop_assert_eq!(slots.len(), count.max(servers.len()));
+            prop_assert_eq!(by_server(&slots).len(), servers.len());
+            prop_assert_eq!(slots.iter().filter(|slot| !slot.is_null()).count(), servers.len());
+        }
+
+        /// Those who come leave the place to those who are there: with twice as many places as servers, most stay.
+        #[test]
+        fn most_stay_where_they_are(servers in prop::collection::btree_set(1_u16..9999, 20..=20), gone in 0_usize..20) {
+            let before = places(&servers, 40);
+            let mut rest = servers.clone();
+            rest.remove(&servers.iter().copied().nth(gone).unwrap());
+            let after = places(&rest, 40);
+            let (before, after) = (by_server(&before), by_server(&after));
+            let moved = after.iter().filter(|(server, at)| before[*server] != **at).count();
+            prop_assert!(moved <= 9, "{} of 19 moved", moved);
+        }
+    }
 }

@@ -217,6 +217,7 @@ pub(crate) static SIGNATURES: &[Signature] = &[
         Gives::Same,
         lists::with_meta,
     ),
+    computes(&["slots"], "slots LIST COUNT", 2, &[List, Number], Gives::Same, lists::slots),
     computes(&["contains", "in"], "contains LIST VALUE", 2, &[Many, Any], Gives::Truth, lists::contains),
     computes(&["first"], "first LIST", 1, &[List], Gives::Item, lists::first),
     computes(&["last"], "last LIST", 1, &[List], Gives::Item, lists::last),

@@ -64,7 +64,8 @@ pub(crate) enum Record {
     Released { haproxy: String, backend: String, why: String },
     /// Pools would become empty and nothing can be kept for them: the file in force stays.
     HeldBack { haproxy: String, backends: Vec<String> },
-    /// An instance is left out: what would be printed of it does not fit its place.
+    /// An instance is left out: what would be printed of it does not fit its place, or HAProxy refuses it. Without an
+    /// `instance`, `service` names a listed service, or `key PATH` or `section NAME` that stays as it was.
     LeftOut { haproxy: String, service: String, instance: String, node: String, reason: String },
     /// An instance that was left out fits again, or is gone.
     LeftOutEnded { haproxy: String, service: String, instance: String, node: String },
@@ -426,6 +427,10 @@ fn file_sentence(record: &Record) -> String {
 }
 
 fn instance_of(service: &str, instance: &str, node: &str) -> String {
+    if instance.is_empty() {
+        // A listed service, a key or a section.
+        return short(service).to_string();
+    }
     format!("service {}: instance {} on {}", short(service), short(instance), short(node))
 }
 

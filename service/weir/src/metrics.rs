@@ -85,7 +85,11 @@ impl Metrics {
                 "Servers kept although Consul no longer lists them, or lists them as critical.",
                 &["haproxy", "backend"],
             )?,
-            left_out: make.gauges("left_out", "Instances left out.", &["haproxy"])?,
+            left_out: make.gauges(
+                "left_out",
+                "Instances left out, and keys and sections that stay as they were.",
+                &["haproxy"],
+            )?,
             template_failed: make.gauges(
                 "template_failed",
                 "Whether a template's source cannot be used.",

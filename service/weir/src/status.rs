@@ -190,7 +190,8 @@ pub(crate) struct ServerStatus {
     pub(crate) cause: Option<Cow<'static, str>>,
 }
 
-/// An instance that is left out, and why.
+/// An instance that is left out, and why. Without an `instance`, `service` names a listed service, or `key PATH` or
+/// `section NAME` that stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct LeftOut {
     pub(crate) service: String,

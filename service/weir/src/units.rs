@@ -123,6 +123,8 @@ pub(crate) fn haproxy(config: &Haproxy) -> weir_haproxy::Haproxy {
         config: config.config.clone(),
         binary: config.binary.clone(),
         working_directory: config.working_directory.clone(),
+        environment_file: config.environment_file.clone(),
+        check_user: config.check_user.clone(),
         check_timeout: config.check_timeout,
         stats_socket: config.stats_socket.clone(),
         master_socket: config.master_socket.clone(),

@@ -7,6 +7,7 @@ mod capabilities;
 mod dynamic_servers;
 mod files;
 mod rig;
+mod surroundings;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -20,6 +20,10 @@ pub(crate) struct Rig {
     pub(crate) haproxy: Haproxy,
     pub(crate) front: SocketAddr,
     pub(crate) process: Option<Child>,
+    /// What it is started with beside what the test has.
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
+    /// Where it is started; where the test runs by default.
+    pub(crate) directory: Option<PathBuf>,
 }
 
 impl Rig {
@@ -39,7 +43,8 @@ impl Rig {
             master_socket: Some(at("master.sock")),
             ..Haproxy::default()
         };
-        Self { haproxy, front: free_port(), process: None, dir }
+        let (environment, directory) = (Vec::new(), None);
+        Self { haproxy, front: free_port(), process: None, environment, directory, dir }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -70,6 +75,8 @@ impl Rig {
         for path in &self.haproxy.config {
             command.arg("-f").arg(path);
         }
+        command.env_remove("CARGO_MANIFEST_DIR").envs(self.environment.iter().copied());
+        command.current_dir(self.directory.as_deref().unwrap_or(Path::new(".")));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.process = Some(command.spawn().unwrap());
         until("HAProxy answers", || async { observe(&self.haproxy).await.is_ok_and(|seen| seen.running) })

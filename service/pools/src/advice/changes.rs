@@ -74,17 +74,27 @@ fn fixed(pool: &Holding<'_>, algorithm: &Algorithm<'_>) -> Option<Advice> {
         _ if algorithm.hashes() && !algorithm.is_consistent => "write `hash-type consistent` beside it",
         _ => return None,
     };
-    if pool.own().iter().any(|setting| setting.line.keyword() == Some("server-template")) {
+    if pool.own().iter().any(has_slots) {
         return None;
     }
     let own = algorithm.setting.filter(|setting| pool.own().contains(setting));
     let line = own.map_or(pool.header.number, |own| own.line.number);
     let text = format!(
         "`balance {}` as it stands takes no servers while HAProxy runs, so that every instance that comes or goes needs a \
-         reload ({COST}); {what_to_do}",
+         reload ({COST}); {what_to_do}, or give it slots (docs/templates.md)",
         algorithm.name
     );
     Some(Advice::of(pool, line, text))
+}
+
+/// Whether the line keeps a name for a server that may come.
+fn has_slots(setting: &Setting<'_>) -> bool {
+    let is_free = |address: &str| address.starts_with("0.0.0.0:") || address.starts_with("[::]:");
+    match setting.line.keyword() {
+        Some("server-template") => true,
+        Some("server") => setting.line.word(2).is_some_and(is_free),
+        _ => false,
+    }
 }
 
 /// Servers without `id` where it decides who gets what.

@@ -167,6 +167,7 @@ fn algorithms_that_take_no_servers_are_named_only_where_servers_come_and_go() {
         (" balance hdr(host) use_domain_only\n hash-type map-based\n", 4),
         (" balance uri\n hash-type consistent\n", 0),
         (" balance source\n server-template s 4 10.0.0.1:80 disabled\n", 0),
+        (" balance source\n server s1 0.0.0.0:1 disabled\n", 0),
         (" balance source\n mode log\n", 0),
         (" balance ?\n", 0),
         (" balance source\n hash-type ?\n", 0),

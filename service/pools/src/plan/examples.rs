@@ -74,6 +74,35 @@ fn reason(loaded: &str, wanted: &str) -> String {
     plan.reload.map(|reason| reason.to_string()).unwrap_or_default()
 }
 
+/// A slot that becomes free: its address is changed where it no longer matters to anybody, and on its way back too.
+#[test]
+fn a_server_that_is_disabled_serves_at_its_own_address_until_then() {
+    let (slot, free) = ("server a 10.0.0.1:80", "server a 0.0.0.0:1 disabled\n server b 10.0.0.2:80");
+    let taken = BASE.replace(slot, "server a 10.0.0.3:80\n server b 10.0.0.2:80");
+    let loaded = BASE.replace(slot, "server a 10.0.0.1:80\n server b 10.0.0.2:80");
+    let wanted = BASE.replace(slot, free);
+    let mut observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    let commands = |plan: &Plan| plan.steps.iter().map(|step| step.command.clone()).collect::<Vec<_>>();
+    let next = |wanted: &str, observed: &Observed, memory: &Memory| {
+        plan_on((2, 4, 0), &loaded, wanted, observed, memory)
+    };
+    let first = next(&wanted, &observed, &Memory::default());
+    assert_eq!(commands(&first), ["set server web/a state maint"], "{first:?}");
+    let set = |observed: &mut Observed, admin, address: &str| {
+        let server = observed.pools.get_mut("web").unwrap().get_mut("a").unwrap();
+        (server.admin, server.address) = (admin, address.parse().ok());
+    };
+    set(&mut observed, Admin::Maint, "10.0.0.1:80");
+    let second = next(&wanted, &observed, &first.memory);
+    assert_eq!(commands(&second), ["set server web/a addr 0.0.0.0 port 1"]);
+    set(&mut observed, Admin::Maint, "0.0.0.0:1");
+    let third = next(&wanted, &observed, &second.memory);
+    assert!(third.settled && third.reload.is_none(), "{third:?}");
+    let back = next(&taken, &observed, &third.memory);
+    assert_eq!(commands(&back)[0], "set server web/a addr 10.0.0.3 port 80");
+    assert!(commands(&back).last().unwrap().starts_with("set server web/a state "), "{back:?}");
+}
+
 #[test]
 fn nothing_changes_nothing() {
     let wanted = BASE.replace(" server a", "# seen\n\n\tserver  a").replace("mode http", "mode   http # c");

@@ -31,7 +31,11 @@ impl Turn<'_> {
         let subject = Subject { backend: view.wanted.name, name: member.name, observed: server };
         let begun = self.situation.memory.server(subject.backend, subject.name);
         let loaded = view.loaded.and_then(|pool| Some((pool, pool.server(subject.name)?)));
-        self.address(view, subject, member)?;
+        let is_to_be_disabled = view.changeable(member).is_some_and(|wanted| wanted.disabled);
+        if !is_to_be_disabled || server.admin == Admin::Maint {
+            // Where it is to be disabled it serves until it is: not at an address where nobody is.
+            self.address(view, subject, member)?;
+        }
         let wish = self.situation.wishes.get(subject.backend, subject.name);
         if begun.is_none() && wish.is_none() && loaded.is_some_and(|(_, was)| was.says_the_same(member)) {
             return self.unchanged(view, subject, member);

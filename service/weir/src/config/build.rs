@@ -261,6 +261,8 @@ impl Builder<'_> {
             binary: path("binary").unwrap_or_else(|| "haproxy".into()),
             check_timeout: section.duration("check_timeout").unwrap_or(Duration::from_secs(30)),
             working_directory: path("working_directory"),
+            environment_file: path("environment_file"),
+            check_user: section.text("check_user"),
             max_old_workers: section.number("max_old_workers").and_then(|n| n.try_into().ok()).unwrap_or(8),
             reload_wait: section.duration("reload_wait").unwrap_or(Duration::from_secs(10)),
             drain_timeout: section.duration("drain_timeout").unwrap_or(Duration::from_mins(5)),

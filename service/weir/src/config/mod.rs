@@ -197,6 +197,8 @@ pub(crate) struct Haproxy {
     pub(crate) binary: PathBuf,
     pub(crate) check_timeout: Duration,
     pub(crate) working_directory: Option<PathBuf>,
+    pub(crate) environment_file: Option<PathBuf>,
+    pub(crate) check_user: Option<String>,
     pub(crate) max_old_workers: usize,
     pub(crate) reload_wait: Duration,
     pub(crate) drain_timeout: Duration,

@@ -158,7 +158,24 @@ const HAPROXY: BlockSpec = BlockSpec {
         option("reload_timeout", Kind::Duration, "10s", "How long a reload may take."),
         option("binary", Kind::Text, "haproxy", "The program that validates a configuration."),
         option("check_timeout", Kind::Duration, "30s", "How long a validation may take."),
-        option("working_directory", Kind::Text, "", "Directory that HAProxy is started in."),
+        option(
+            "working_directory",
+            Kind::Text,
+            "",
+            "Directory that HAProxy is started in; found by default where the system shows it (Linux, `master_socket`).",
+        ),
+        option(
+            "environment_file",
+            Kind::Text,
+            "",
+            "File of variables `NAME=VALUE` that HAProxy is started with, before those that a running one tells.",
+        ),
+        option(
+            "check_user",
+            Kind::Text,
+            "",
+            "User that HAProxy is started as, for the validation; only root can be another one.",
+        ),
         option("max_old_workers", Kind::Count, "8", "Reloads wait while more old workers than this live."),
         option("reload_wait", Kind::Duration, "10s", "How long they wait at most."),
         option(

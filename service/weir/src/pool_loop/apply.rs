@@ -53,6 +53,12 @@ impl From<Stop> for DoneResult {
     }
 }
 
+impl From<String> for Stop {
+    fn from(problem: String) -> Self {
+        Self::Failed(problem)
+    }
+}
+
 impl From<WriteError> for Stop {
     fn from(error: WriteError) -> Self {
         Self::Failed(chain(&error))
@@ -210,14 +216,14 @@ impl Hands {
     }
 }
 
-fn attributes(file: &File) -> Attributes {
+pub(super) fn attributes(file: &File) -> Attributes {
     let template = &file.template;
     Attributes { perms: template.perms, user: template.user.clone(), group: template.group.clone() }
 }
 
 /// Runs what blocks for some milliseconds (`fsync`) off the event loop.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Stop::Failed(format!("writing was cut off: {error}")))
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| format!("writing was cut off: {error}"))
 }

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use haproxy_cfg::Sections;
@@ -16,14 +15,12 @@ use super::live::{Around, Course};
 use super::output::Note;
 use super::tell::Tell;
 use super::wanted::{Outcome, Wanted};
-use super::{Change, Effect, InFlight, PoolLoop};
+use super::{Change, Effect, Files, InFlight, PoolLoop};
 use crate::journal::Record;
 use crate::status::HaproxyState;
 
 /// How often the file follows at most; each time `haproxy -c` runs once.
 const FOLLOWS: Duration = Duration::from_secs(1);
-
-type Files = Vec<(usize, Arc<str>)>;
 
 impl PoolLoop {
     /// Goes the way that brings `wanted` about.
@@ -66,7 +63,7 @@ impl PoolLoop {
         let around = Around {
             options: &self.plan_options(),
             cause: &|address| self.causes.of(address, self.probes.unreachable()),
-            now: SystemTime::now(),
+            now: wall_clock(now),
         };
         let course = self.live.plan(now, &sections, &around);
         self.see_waits(now);
@@ -265,4 +262,9 @@ impl PoolLoop {
         let change = Some(Change { files, reason: reason.clone(), restore });
         InFlight { change, pools, edits, reason, offered: wanted.effective, ..InFlight::since(since) }
     }
+}
+
+/// What the clock on the wall shows at that moment, which is now or (in tests) to come.
+fn wall_clock(moment: Instant) -> SystemTime {
+    SystemTime::now() + moment.saturating_duration_since(Instant::now())
 }

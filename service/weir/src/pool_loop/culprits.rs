@@ -11,6 +11,7 @@ use std::path::Path;
 use weir_pools::places::Misfit;
 use weir_pools::{Answer, Catalogue, Instance, Query, ServiceEntry};
 
+use super::banned::{Banned, Suspect};
 use crate::status::LeftOut;
 
 /// One render with what misfits in it.
@@ -38,7 +39,8 @@ pub(crate) fn without_culprits(
             for (query, index) in found(printout.reads, catalogue, &clue) {
                 let Some(answer) = catalogue.get(query) else { continue };
                 let reason = format!("{:?}: {}", misfit.value, misfit.reason);
-                culprits.extend(left_out(answer, index, &place, &reason));
+                culprits
+                    .extend(Suspect::member(query, answer, index).map(|who| who.left_out(&place, &reason)));
                 out.entry(query).or_default().insert(index);
             }
         }
@@ -115,20 +117,6 @@ fn members<'a>(query: &'a Query, answer: Option<&Answer>) -> Vec<Member<'a>> {
     all.into_iter().enumerate().map(member).collect()
 }
 
-/// One that HAProxy refuses, and is left out as long as it is registered just so.
-#[derive(Debug, Clone)]
-pub(crate) struct Banned {
-    query: Query,
-    who: Who,
-    pub(crate) left_out: LeftOut,
-}
-
-#[derive(Debug, Clone)]
-enum Who {
-    Instance(Box<Instance>),
-    Service(String),
-}
-
 /// Those who explain everything that the template printed on one line. Nobody, where that is not certain.
 pub(crate) fn on_line(
     printout: &Printout<'_>,
@@ -151,54 +139,9 @@ pub(crate) fn on_line(
 }
 
 fn banned(member: &Member<'_>, catalogue: &Catalogue, place: &str, reason: &str) -> Option<Banned> {
-    let answer = catalogue.get(member.query)?;
-    let who = match answer {
-        Answer::Instances(instances) => Who::Instance(Box::new(instances.get(member.index)?.clone())),
-        Answer::Services(entries) => Who::Service(entries.get(member.index)?.name.clone()),
-        Answer::Value(_) | Answer::Pairs(_) => return None,
-    };
-    let left_out = left_out(answer, member.index, place, reason)?;
-    Some(Banned { query: member.query.clone(), who, left_out })
-}
-
-impl Banned {
-    /// Whether it still stands in the catalogue just as it was refused.
-    pub(crate) fn stands(&self, catalogue: &Catalogue) -> bool {
-        match (catalogue.get(&self.query), &self.who) {
-            (Some(Answer::Instances(instances)), Who::Instance(who)) => instances.contains(who),
-            (Some(Answer::Services(entries)), Who::Service(name)) => {
-                entries.iter().any(|entry| entry.name == *name)
-            }
-            _ => false,
-        }
-    }
-
-    /// Takes it out.
-    pub(crate) fn remove_from(&self, catalogue: &mut Catalogue) {
-        let answer = match (catalogue.get(&self.query), &self.who) {
-            (Some(Answer::Instances(instances)), Who::Instance(who)) => {
-                Answer::Instances(instances.iter().filter(|instance| *instance != &**who).cloned().collect())
-            }
-            (Some(Answer::Services(entries)), Who::Service(name)) => {
-                Answer::Services(entries.iter().filter(|entry| entry.name != *name).cloned().collect())
-            }
-            _ => return,
-        };
-        catalogue.insert(self.query.clone(), answer);
-    }
-}
-
-fn left_out(answer: &Answer, index: usize, place: &str, reason: &str) -> Option<LeftOut> {
-    let clean = |text: &str| text.escape_debug().to_string();
-    let (service, instance, node) = match answer {
-        Answer::Instances(instances) => {
-            let instance = instances.get(index)?;
-            (clean(&instance.name), clean(&instance.id), clean(&instance.node))
-        }
-        Answer::Services(entries) => (clean(&entries.get(index)?.name), String::new(), String::new()),
-        Answer::Value(_) | Answer::Pairs(_) => return None,
-    };
-    Some(LeftOut { service, instance, node, place: place.to_owned(), reason: reason.to_owned() })
+    let suspect = Suspect::member(member.query, catalogue.get(member.query)?, member.index)?;
+    let left_out = suspect.left_out(place, reason);
+    Some(Banned { suspect, left_out })
 }
 
 fn without(answer: &Answer, out: &BTreeSet<usize>) -> Answer {

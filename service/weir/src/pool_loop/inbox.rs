@@ -16,6 +16,7 @@ impl PoolLoop {
         if !output.read(text) {
             return;
         }
+        self.search.abandon();
         let template = output.config.name();
         let problem = output.problem().map(str::to_owned);
         if !first {

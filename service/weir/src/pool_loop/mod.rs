@@ -7,6 +7,8 @@
 mod answers;
 mod apply;
 mod backoff;
+mod banned;
+mod bisect;
 mod cause;
 mod causes;
 mod course;
@@ -19,14 +21,17 @@ mod note;
 mod observation;
 mod outcome;
 mod output;
+mod piece;
 mod probes;
 mod report;
 mod runner;
 mod script;
+mod search;
 mod seen_pools;
 mod servers;
 mod tell;
 mod told;
+mod trial;
 mod turn;
 mod wanted;
 
@@ -58,6 +63,7 @@ pub(crate) use output::Output;
 use probes::Probes;
 pub(crate) use report::Report;
 pub(crate) use runner::{Handle, Inbox, spawn};
+use search::Search;
 #[cfg(test)]
 pub(crate) use seen_pools::SeenPools;
 pub(crate) use seen_pools::{SeenServer, SeenServers};
@@ -69,7 +75,7 @@ use crate::config::{Environment, Haproxy};
 use crate::journal::Record;
 use crate::status::{HaproxyState, LastChange, LastReload, LeftOut};
 use backoff::Backoff;
-use culprits::Banned;
+use banned::Banned;
 
 /// Stick tables are taught to a new worker by the old one; before 3.0 a reload within the first seconds of a process
 /// loses them (measured on 2.6.12: lost at 1 s, kept at 12 s; fixed in 3.0-dev9).
@@ -79,6 +85,9 @@ const TEACHING: Duration = Duration::from_secs(10);
 const REFUSED_AGAIN: Duration = Duration::from_secs(30);
 /// How long one that HAProxy refuses is left out before it is tried again just as it is.
 const BANNED: Duration = Duration::from_mins(5);
+
+/// Texts of outputs, by index.
+pub(crate) type Files = Vec<(usize, Arc<str>)>;
 
 /// The answer to a person's command.
 pub(crate) type Reply = oneshot::Sender<Result<String, String>>;
@@ -96,6 +105,8 @@ pub(crate) enum Event {
     Done(Done),
     /// The files that followed commands were written, or not.
     Followed(Done),
+    /// Whether HAProxy accepts what was tried out; or why that is not known.
+    Tried { number: u64, verdict: Result<bool, String> },
     /// Whether anybody answers at these addresses.
     Probed(Vec<(SocketAddr, bool)>),
     /// Nomad wants none of the instances that these pools keep.
@@ -124,6 +135,11 @@ pub(crate) enum Effect {
     Apply(Change),
     /// Write and validate: HAProxy runs it already.
     Follow(Change),
+    /// See whether HAProxy accepts these, and put nothing in force. Nothing else waits for it.
+    TryOut {
+        number: u64,
+        files: Files,
+    },
     /// Say something to HAProxy, and look at it.
     Tell(Tell),
     /// See whether anybody answers at these addresses.
@@ -236,6 +252,8 @@ pub(crate) struct PoolLoop {
     left_out: BTreeSet<LeftOut>,
     /// Those that HAProxy refuses, and until when.
     banned: Vec<(Banned, Instant)>,
+    /// The search for others that it refuses.
+    search: Search,
     /// Pools that something not put in force would empty.
     would_empty: BTreeSet<String>,
     /// Pools that a person said may be empty.
@@ -343,6 +361,7 @@ impl PoolLoop {
         memory: Memory,
         last_good: Arc<Catalogue>,
     ) -> Self {
+        let search = Search::new(last_good.clone());
         let reason = memory.reload_pending.map(|_| "a reload was pending when weir ended".to_owned());
         let reload =
             PendingReload { reason, swapped: memory.reload_pending, backoff: Backoff::reload(), after: None };
@@ -365,6 +384,7 @@ impl PoolLoop {
             asked: Asked::default(),
             left_out: BTreeSet::new(),
             banned: Vec::new(),
+            search,
             would_empty: BTreeSet::new(),
             confirmed: BTreeSet::new(),
             zero: BTreeSet::new(),
@@ -409,6 +429,7 @@ impl PoolLoop {
             Event::Seen(seen) => self.see(seen),
             Event::Done(done) => self.done(now, done),
             Event::Followed(done) => self.followed(now, done),
+            Event::Tried { number, verdict } => self.tried(now, number, verdict),
             Event::Probed(found) => self.probed(found),
             Event::Zero(backends) => self.zero = backends,
             Event::Intents(intents) => self.intend(intents),
@@ -436,7 +457,7 @@ impl PoolLoop {
         let live = self.live.next_look();
         let follow = self.follow_after.filter(|_| self.is_behind());
         let times = edits.chain(banned).chain(held).chain(refused).chain(reload);
-        let times = times.chain(self.write_after).chain(live).chain(follow);
+        let times = times.chain(self.search.next_look()).chain(self.write_after).chain(live).chain(follow);
         times.filter(|time| *time > self.looked).min()
     }
 
@@ -480,5 +501,9 @@ impl PoolLoop {
     }
 }
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod runtime_tests;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use weir_pools::guard::Pools;
 use weir_pools::places::OutputKind;
 use weir_pools::plan::differ_in_structure;
 
+use super::search::Refusal;
 use super::{
     BANNED, Change, Done, DoneResult, Effect, InFlight, PoolLoop, REFUSED_AGAIN, RefusedTexts, ReloadResult,
     report,
@@ -55,6 +56,7 @@ impl PoolLoop {
         for (index, text) in change.files {
             self.outputs[index].in_force = Some(text);
         }
+        self.search.accept(flight.offered.clone());
         for (index, (_, sections)) in &flight.pools {
             self.live.wrote(*index, sections.clone());
         }
@@ -83,8 +85,9 @@ impl PoolLoop {
                 return;
             }
             self.record(Record::Refused { haproxy: self.name.clone(), error: problem.clone() });
-            let again = now + REFUSED_AGAIN;
-            self.refused = Some(RefusedTexts { files: change.files, problem, again });
+            let (files, again) = (change.files, now + REFUSED_AGAIN);
+            self.refused = Some(RefusedTexts { files: files.clone(), problem: problem.clone(), again });
+            self.seek(now, Refusal { files, offered: flight.offered, problem });
         } else {
             self.refuse_edits(now, &problem);
         }
@@ -139,6 +142,7 @@ impl PoolLoop {
             _ => self.accept_edits(&flight.edits),
         }
         self.last_good = flight.offered;
+        self.search.accept(self.last_good.clone());
         self.effects.push(Effect::RememberCatalogue(self.last_good.clone()));
         self.forget_confirmed();
         let result = self.after_reload(now, reload, &change.reason);

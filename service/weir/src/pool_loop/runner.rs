@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use weir_pools::{Catalogue, Query};
 
 use super::report::Report;
-use super::{Answers, Effect, Event, Hands, PoolLoop, probes};
+use super::{Answers, Effect, Event, Files, Hands, PoolLoop, probes};
 use crate::journal::Journal;
 use crate::publish::replace;
 
@@ -130,6 +130,7 @@ impl Runner {
             Effect::Follow(change) => {
                 self.bring_back(self.hands.clone().follow(change), Event::Followed);
             }
+            Effect::TryOut { number, files } => self.try_out(number, files),
             Effect::Probe(addresses) => self.probe(addresses),
             Effect::Tell(tell) => self.in_flight(self.hands.clone().say(tell)),
             Effect::Reload { reason, restore } => {
@@ -146,6 +147,14 @@ impl Runner {
 
     fn in_flight(&self, work: impl Future<Output = super::Done> + Send + 'static) {
         self.bring_back(work, Event::Done);
+    }
+
+    fn try_out(&self, number: u64, files: Files) {
+        let (events, hands) = (self.outcomes.clone(), self.hands.clone());
+        tokio::spawn(async move {
+            let verdict = hands.try_out(files).await;
+            let _ = events.send(Event::Tried { number, verdict }).await;
+        });
     }
 
     fn probe(&self, addresses: Vec<SocketAddr>) {

@@ -18,7 +18,8 @@ pub(crate) fn pools_again(before: &Sections, pools: &Arc<Pools>, sections: &Sect
     let mut found: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for part in sections.parts().iter().filter(|part| pool(part).is_some_and(|name| names.contains(name))) {
         for pool in part.document.pools() {
-            found.entry(pool.name).or_default().extend(pool.servers.iter().map(address_of));
+            let servers = pool.servers.iter().filter(|server| !is_free_slot(server)).map(address_of);
+            found.entry(pool.name).or_default().extend(servers);
         }
     }
     let same = |name: &str| match (pools.get(name), found.get(name)) {
@@ -64,6 +65,11 @@ pub(crate) fn address_of(server: &Server<'_>) -> String {
         .address
         .socket_addr()
         .map_or_else(|| server.written.to_owned(), |address| format!("{}:{}", address.ip(), address.port()))
+}
+
+/// Whether it only keeps a name for a server that may come: `server web3 0.0.0.0:1 disabled`.
+fn is_free_slot(server: &Server<'_>) -> bool {
+    server.address.socket_addr().is_some_and(|address| address.ip().is_unspecified())
 }
 
 /// Whether stick tables can be taught: the configuration has peers.

@@ -19,22 +19,24 @@ const UNSTARTABLE: &str = "backend web\n  UNSTARTABLE\n{{#each (service \"web\")
 const KEYED: &str = "backend web\n  # {{key \"note\"}}\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
 /// Renders, and HAProxy refuses it.
 const REFUSED: &str = "backend web\n  BROKEN\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\n";
+/// Two sections, one of which needs a key, and the other what stands behind it.
+const SECTIONS: &str = "backend web\n{{#each (service \"web\")}}\n  server {{Server}} {{Address}}:{{Port}}\n{{/each}}\nbackend note\n  # {{key \"note\"}}\n";
 /// Does not parse.
 const UNUSABLE: &str = "backend web\n{{#each (service \"web\")}}{{Adress}}{{/each}}\n";
 
-fn pools_of(text: &str) -> Arc<Pools> {
+pub(super) fn pools_of(text: &str) -> Arc<Pools> {
     pools_in(&Sections::parse(text))
 }
 
-fn web() -> Query {
+pub(super) fn web() -> Query {
     Query::Service { name: "web".into(), datacenter: None }
 }
 
-fn instance(number: u8) -> Instance {
+pub(super) fn instance(number: u8) -> Instance {
     Instance {
         id: format!("web-{number}"),
         name: "web".into(),
-        address: format!("10.0.0.{number}"),
+        address: format!("10.0.{}.{number}", u8::from(NAMELESS.contains(&number))),
         port: 80,
         tags: vec![],
         service_meta: BTreeMap::new(),
@@ -73,6 +75,8 @@ fn haproxy() -> Haproxy {
         binary: "haproxy".into(),
         check_timeout: Duration::from_secs(30),
         working_directory: None,
+        environment_file: None,
+        check_user: None,
         max_old_workers: 8,
         reload_wait: Duration::from_secs(10),
         drain_timeout: Duration::from_mins(5),
@@ -94,6 +98,13 @@ struct World {
     failing_reloads: usize,
     pid: u32,
     validations: usize,
+    /// How often HAProxy was asked about texts that are only tried out.
+    trials: usize,
+    /// Whether verdicts on them wait until they are released.
+    holds_trials: bool,
+    held_trials: Vec<Event>,
+    /// Something is wrong beside the texts, such as a certificate that is gone.
+    refuses_all: bool,
     records: Vec<Record>,
     memory: Memory,
     last_good: Catalogue,
@@ -110,6 +121,10 @@ impl World {
             failing_reloads: 0,
             pid: 1,
             validations: 0,
+            trials: 0,
+            holds_trials: false,
+            held_trials: Vec::new(),
+            refuses_all: false,
             records: Vec::new(),
             memory: Memory::default(),
             last_good: Catalogue::default(),
@@ -132,21 +147,25 @@ impl World {
             Effect::Apply(change) => {
                 let text = change.files[0].1.clone();
                 self.validations += 1;
-                // A host that does not resolve, on its own line.
-                if let Some(line) = text.lines().position(|line| line.contains("10.0.0.99:")) {
-                    let problem = format!("/h.cfg:{}: could not resolve address", line + 1);
-                    let lines = vec![("/h.cfg".into(), line + 1)];
+                if let Some((problem, line)) = self.refusal(&text) {
+                    let lines = line.into_iter().map(|line| ("/h.cfg".into(), line)).collect();
                     return Some(done(DoneResult::Refused { problem, lines }));
-                }
-                if text.contains("BROKEN") {
-                    let problem = "/h.cfg:2: unknown keyword 'BROKEN'".into();
-                    return Some(done(DoneResult::Refused { problem, lines: vec![("/h.cfg".into(), 2)] }));
                 }
                 self.check_not_emptied(&text);
                 self.file = Some(text);
                 self.memory.reload_pending = Some(0);
                 let result = self.reload();
                 Some(done(DoneResult::Swapped(result)))
+            }
+            Effect::TryOut { number, files } => {
+                self.trials += 1;
+                let verdict = Ok(self.refusal(&files[0].1).is_none());
+                let tried = Event::Tried { number, verdict };
+                if !self.holds_trials {
+                    return Some(tried);
+                }
+                self.held_trials.push(tried);
+                None
             }
             Effect::Reload { .. } => {
                 let result = self.reload();
@@ -172,6 +191,15 @@ impl World {
                 None
             }
         }
+    }
+
+    fn release_trial(&mut self) {
+        let tried = self.held_trials.remove(0);
+        self.event(tried);
+    }
+
+    fn refusal(&self, text: &str) -> Option<(String, Option<usize>)> {
+        if self.refuses_all { Some(("no such file".into(), None)) } else { refusal(text) }
     }
 
     /// No step takes the last server of a pool away unless a person said so.
@@ -273,14 +301,31 @@ impl World {
     }
 }
 
-fn fresh(memory: Memory, last_good: Catalogue, file: Option<Arc<str>>) -> PoolLoop {
+/// What HAProxy says against a text, and the line that it names.
+fn refusal(text: &str) -> Option<(String, Option<usize>)> {
+    // A host that does not resolve, on its own line.
+    if let Some(line) = text.lines().position(|line| line.contains("10.0.0.99:")) {
+        return Some((format!("/h.cfg:{}: could not resolve address", line + 1), Some(line + 1)));
+    }
+    if text.contains("BROKEN") {
+        return Some(("/h.cfg:2: unknown keyword 'BROKEN'".into(), Some(2)));
+    }
+    // What its message names no line of.
+    let is_nameless = text.contains("10.0.1.") || text.contains("POISON");
+    is_nameless.then(|| ("Fatal errors found in configuration".into(), None))
+}
+
+/// Instances that HAProxy refuses without saying which.
+const NAMELESS: [u8; 2] = [60, 61];
+
+pub(super) fn fresh(memory: Memory, last_good: Catalogue, file: Option<Arc<str>>) -> PoolLoop {
     let mut output = Output::new(template(), OutputKind::Haproxy);
     output.pools = file.as_deref().map(pools_of).unwrap_or_default();
     output.in_force = file;
     PoolLoop::new(String::new(), Some(haproxy()), vec![output], Arc::default(), memory, Arc::new(last_good))
 }
 
-fn done(result: DoneResult) -> Event {
+pub(super) fn done(result: DoneResult) -> Event {
     Event::Done(Done { result, took: Duration::from_millis(90) })
 }
 
@@ -527,6 +572,127 @@ fn an_instance_that_haproxy_refuses_is_left_out_alone() {
 }
 
 #[test]
+fn instances_that_no_message_names_are_found_and_the_others_go_on() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.instances(&[1, 2, 3, 4, 5, 6, 7, 60, 61]);
+    assert_eq!(world.servers().len(), 7);
+    let left_out = world.pool_loop.report().haproxy.left_out;
+    assert_eq!(left_out.iter().map(|left| left.instance.as_str()).collect::<Vec<_>>(), ["web-60", "web-61"]);
+    assert!(left_out[0].reason.contains("Fatal errors"), "{left_out:?}");
+    // Seven suspects: 2 log2 8 + 3.
+    assert!(world.trials <= 9, "{}", world.trials);
+    // Left out as long as they are registered so; no search for what is known.
+    let trials = world.trials;
+    world.instances(&[1, 2, 3, 60, 61]);
+    assert_eq!((world.servers().len(), world.trials), (3, trials));
+    world.instances(&[1, 2, 3]);
+    assert!(world.pool_loop.report().haproxy.left_out.is_empty());
+}
+
+#[test]
+fn at_a_first_start_an_instance_that_no_message_names_is_left_out_too() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 60, 2, 3]);
+    assert_eq!(world.servers(), ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]);
+}
+
+#[test]
+fn a_refused_last_instance_does_not_empty_its_pool() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1]);
+    world.instances(&[60]);
+    assert_eq!(world.servers(), ["10.0.0.1:80"]);
+    assert!(!world.pool_loop.guard.is_idle());
+    assert_eq!(world.pool_loop.report().haproxy.left_out[0].instance, "web-60");
+}
+
+#[test]
+fn a_key_that_haproxy_refuses_keeps_its_value_and_membership_goes_on() {
+    let mut world = World::new();
+    world.source(KEYED);
+    world.instances_and_note(&[1], Some("hello"));
+    world.instances_and_note(&[1, 2], Some("POISON"));
+    assert_eq!(world.servers().len(), 2);
+    assert!(world.runs.as_ref().unwrap().contains("hello"));
+    assert_eq!(world.pool_loop.report().haproxy.left_out[0].service, "key note");
+    world.instances_and_note(&[1, 2, 3], Some("POISON"));
+    assert_eq!(world.servers().len(), 3);
+    world.instances_and_note(&[1, 2, 3], Some("mended"));
+    assert!(world.runs.as_ref().unwrap().contains("mended"));
+    assert!(world.pool_loop.report().haproxy.left_out.is_empty());
+}
+
+/// What Consul said before is not known any more: nothing can stand for the key.
+#[test]
+fn a_section_that_haproxy_refuses_stays_as_it_was_and_the_others_go_on() {
+    let mut world = World::new();
+    world.source(SECTIONS);
+    world.instances_and_note(&[1], Some("hello"));
+    world.last_good = Catalogue::default();
+    world.restart(SECTIONS);
+    world.instances_and_note(&[1, 2], Some("POISON"));
+    assert_eq!(world.servers().len(), 2);
+    assert!(world.runs.as_ref().unwrap().contains("hello"));
+    let left_out = world.pool_loop.report().haproxy.left_out;
+    assert_eq!(left_out[0].service, "section backend note");
+    // Tried again after some minutes, and found again.
+    let (trials, before) = (world.trials, world.now);
+    world.settle_for(1);
+    assert!(world.trials > trials && world.now >= before + BANNED);
+    assert!(world.runs.as_ref().unwrap().contains("hello"));
+    world.instances_and_note(&[1, 2, 3], Some("mended"));
+    assert!(world.runs.as_ref().unwrap().contains("mended"));
+    assert_eq!(world.servers().len(), 3);
+    assert!(world.pool_loop.report().haproxy.left_out.is_empty());
+}
+
+#[test]
+fn where_nothing_helps_the_last_good_stays_and_nothing_is_searched_twice() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1]);
+    world.refuses_all = true;
+    world.instances(&[1, 2]);
+    // Neither without the newcomer nor with the sections as they were.
+    assert_eq!((world.servers().len(), world.trials), (1, 2));
+    let validations = world.validations;
+    world.settle_for(4);
+    assert!(world.validations > validations, "it is offered again");
+    assert_eq!((world.servers().len(), world.trials), (1, 2));
+    world.refuses_all = false;
+    world.settle_for(1);
+    assert_eq!(world.servers().len(), 2);
+}
+
+#[test]
+fn a_search_ends_where_nobody_is_interested_in_it_any_more() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1]);
+    world.holds_trials = true;
+    world.instances(&[1, 2, 60]);
+    assert_eq!(world.held_trials.len(), 1);
+    // News that are accepted, and then a late verdict.
+    world.instances(&[1, 2]);
+    assert_eq!(world.servers().len(), 2);
+    world.release_trial();
+    assert_eq!((world.held_trials.len(), world.servers().len()), (0, 2));
+    assert!(world.pool_loop.report().haproxy.left_out.is_empty());
+    // News that are refused too do not begin it anew, and its culprit is left out of them.
+    world.instances(&[1, 2, 3, 60]);
+    world.instances(&[1, 2, 3, 4, 60]);
+    assert_eq!(world.held_trials.len(), 1);
+    while !world.held_trials.is_empty() {
+        world.release_trial();
+    }
+    assert_eq!(world.servers().len(), 4);
+}
+
+#[test]
 fn what_is_on_the_disk_is_reloaded_although_a_newer_text_is_refused() {
     let mut world = World::new();
     world.source(REFUSED.replace("BROKEN", "fine").as_str());
@@ -556,6 +722,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
+        2 => prop::collection::btree_set(prop::sample::select(vec![1_u8, 2, 3, 60, 61, 99]), 0..5)
+            .prop_map(|set| Step::Instances(set.into_iter().collect())),
         6 => prop::collection::btree_set(1_u8..6, 0..5).prop_map(|set| Step::Instances(set.into_iter().collect())),
         4 => (prop::collection::btree_set(1_u8..6, 0..6), 0_usize..6)
             .prop_map(|(set, healthy)| Step::Critical(set.into_iter().collect(), healthy)),

@@ -92,6 +92,7 @@ impl PoolLoop {
             panic_threshold: self.haproxy.as_ref().map_or(0, |haproxy| haproxy.panic_threshold),
         };
         let mut wanted = self.renderer.want(&inputs, &mut self.guard);
+        self.search.leave_out(now, &mut wanted);
         wanted.left_out.extend(self.banned.iter().map(|(banned, _)| banned.left_out.clone()));
         wanted
     }
@@ -100,13 +101,13 @@ impl PoolLoop {
     /// some minutes: a name may resolve by now.
     fn without_banned(&mut self, now: Instant) -> Arc<Catalogue> {
         let catalogue = &self.catalogue;
-        self.banned.retain(|(banned, until)| *until > now && banned.stands(catalogue));
+        self.banned.retain(|(banned, until)| *until > now && banned.suspect.stands(catalogue));
         if self.banned.is_empty() {
             return self.catalogue.clone();
         }
         let mut rest = Catalogue::clone(&self.catalogue);
         for (banned, _) in &self.banned {
-            banned.remove_from(&mut rest);
+            banned.suspect.remove_from(&mut rest);
         }
         Arc::new(rest)
     }
@@ -287,7 +288,7 @@ impl PoolLoop {
     }
 }
 
-fn choice(output: &Output) -> Choice<'_> {
+pub(super) fn choice(output: &Output) -> Choice<'_> {
     Choice {
         destination: &output.config.destination,
         kind: output.kind,

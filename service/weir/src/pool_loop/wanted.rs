@@ -12,7 +12,8 @@ use weir_pools::places::{Checked, OutputKind};
 use weir_pools::{Answer, Catalogue, Query};
 use weir_template::Template;
 
-use super::culprits::{Banned, Printout, on_line, without_culprits};
+use super::banned::Banned;
+use super::culprits::{Printout, on_line, without_culprits};
 use super::servers::pools_again;
 use crate::config::Environment;
 use crate::status::LeftOut;
@@ -132,6 +133,19 @@ impl Renderer {
         let Some(memo) = memos.iter().find(|memo| *memo.page.text == *text) else { return Vec::new() };
         let printout = printout(destination, &memo.page);
         lines.iter().flat_map(|line| on_line(&printout, *line, &memo.catalogue, reason)).collect()
+    }
+
+    /// The text that a catalogue gives, where it can be used. Nothing of it is remembered: it is only tried.
+    pub(crate) fn text(
+        &self,
+        choice: &Choice<'_>,
+        catalogue: &Catalogue,
+        environment: &Environment,
+    ) -> Option<Arc<str>> {
+        let known = self.remembered.get(choice.destination).and_then(|memos| memos.first());
+        let page = page(choice.template?, catalogue, choice.kind, environment, known.map(|memo| &*memo.page));
+        let page = page.ok().filter(|page| page.waiting.is_empty() && page.checked.fits())?;
+        Some(page.text)
     }
 
     /// Decides what should be in force.

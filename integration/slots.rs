@@ -1,0 +1,150 @@
+//! Algorithms that take no servers at run time: the template gives the pool a fixed number of slots.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::rig::haproxy::Haproxy;
+use crate::rig::site::{Site, instances};
+use crate::rig::{Instance, Load, SOON, wait_for};
+
+/// Six slots without and with a check, as docs/templates.md has them.
+const SLOTS: &str = "{{#each (slots (service \"web\") 6)}}
+{{#if Port}}
+    server web{{@index}} {{Address}}:{{Port}}
+{{else}}
+    server web{{@index}} 0.0.0.0:1 disabled
+{{/if}}
+{{/each}}
+";
+const CHECKED: &str = "    option httpchk GET /health
+    default-server inter 200ms rise 1 fall 2
+{{#each (slots (service \"web\") 6)}}
+{{#if Port}}
+    server web{{@index}} {{Address}}:{{Port}} check
+{{else}}
+    server web{{@index}} 0.0.0.0:1 check disabled
+{{/if}}
+{{/each}}
+";
+
+/// The addresses of the servers of `web` that are in traffic.
+async fn in_traffic(haproxy: &Haproxy) -> Option<BTreeSet<String>> {
+    let table = haproxy.command("show servers state web").await?;
+    let mut lines = table.lines().skip_while(|line| !line.starts_with("# "));
+    let head: Vec<&str> = lines.next()?.trim_start_matches("# ").split(' ').collect();
+    let column = |name| head.iter().position(|title| *title == name);
+    let columns =
+        [column("srv_addr")?, column("srv_port")?, column("srv_admin_state")?, column("srv_op_state")?];
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split(' ').collect();
+        let [address, port, admin, state] = columns.map(|at| cells.get(at).copied().unwrap_or_default());
+        // 4: the configuration had it in maintenance, once.
+        (["0", "4"].contains(&admin) && state == "2").then(|| format!("{address}:{port}"))
+    };
+    Some(lines.filter_map(row).collect())
+}
+
+async fn wait_in_traffic(haproxy: &Haproxy, wanted: &[&Instance]) {
+    let wanted: BTreeSet<String> = wanted.iter().map(|instance| instance.server()).collect();
+    let what = format!("in traffic are {wanted:?}");
+    wait_for(&what, SOON, async || (in_traffic(haproxy).await? == wanted).then_some(())).await;
+}
+
+async fn instances_come_and_go_without_a_reload(balance: &'static str, servers: &str) {
+    let Some(mut site) = Site::new().await else { return };
+    site.balance = balance;
+    let all = instances(["a", "b", "c", "d", "e", "f"]).await;
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let register = async |at: usize| site.consul.register("web", names[at], all[at].port).await;
+    register(0).await;
+    register(1).await;
+    let (weir, haproxy) = site.up_with(&site.template(servers)).await;
+    wait_in_traffic(&haproxy, &[&all[0], &all[1]]).await;
+    let before = weir.generation(&haproxy).await;
+    let load = Load::steady(site.front);
+    // Comes, goes, one takes the place of another, all slots are taken, all but one are free.
+    register(2).await;
+    wait_in_traffic(&haproxy, &[&all[0], &all[1], &all[2]]).await;
+    site.consul.deregister("a").await;
+    wait_in_traffic(&haproxy, &[&all[1], &all[2]]).await;
+    site.consul.deregister("b").await;
+    register(3).await;
+    wait_in_traffic(&haproxy, &[&all[2], &all[3]]).await;
+    for at in [0, 1, 4, 5] {
+        register(at).await;
+    }
+    wait_in_traffic(&haproxy, &all.iter().collect::<Vec<_>>()).await;
+    if balance == "static-rr" {
+        site.wait_answering(&names, SOON).await;
+    }
+    for name in &names[1..] {
+        site.consul.deregister(name).await;
+    }
+    wait_in_traffic(&haproxy, &[&all[0]]).await;
+    site.wait_answering(&["a"], SOON).await;
+    assert_eq!(weir.generation(&haproxy).await, before, "{:#?}", weir.records().await);
+    let records = weir.records().await;
+    let commands = records.iter().filter_map(|record| record["commands"].as_array()).flatten();
+    assert!(
+        commands.filter(|command| command.as_str().unwrap().contains(" addr 127.0.0.1 port ")).count() >= 5
+    );
+    let seen = load.stop().await;
+    assert_eq!(seen.failed, 0, "{:?}", seen.failures);
+    // The file follows: a restart gives the same.
+    wait_for("the file has one server, and five free slots", SOON, async || {
+        let file = site.rendered();
+        (file.contains(&format!(" {}", all[0].server())) && file.matches(" 0.0.0.0:1 ").count() == 5)
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_source_instances_come_and_go_without_a_reload() {
+    instances_come_and_go_without_a_reload("source", SLOTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_static_rr_and_with_checks_too() {
+    instances_come_and_go_without_a_reload("static-rr", CHECKED).await;
+}
+
+/// Free slots are no servers: the last instance stays, and a pool of free slots has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_of_slots_is_not_emptied() {
+    let Some(mut site) = Site::new().await else { return };
+    site.balance = "source";
+    let [one, two] = &instances(["one", "two"]).await[..] else { unreachable!() };
+    site.consul.register("web", "one", one.port).await;
+    let (mut weir, haproxy) = site.up_with(&site.template(SLOTS)).await;
+    wait_in_traffic(&haproxy, &[one]).await;
+    site.consul.deregister("one").await;
+    weir.wait_status("the pool is kept", SOON, |status| {
+        status["haproxy"][0]["pools"][0]["kept"].as_array().is_some_and(|kept| kept.len() == 1)
+    })
+    .await;
+    site.wait_answering(&["one"], SOON).await;
+    site.consul.register("web", "two", two.port).await;
+    wait_in_traffic(&haproxy, &[two]).await;
+}
+
+/// Nobody is lost where there are more instances than slots: they cost the reload that they always did.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_instances_than_slots_are_a_reload() {
+    let Some(mut site) = Site::new().await else { return };
+    site.balance = "static-rr";
+    let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
+    site.consul.register("web", "one", one.port).await;
+    site.consul.register("web", "two", two.port).await;
+    let (mut weir, haproxy) = site.up_with(&site.template(&SLOTS.replace(" 6)", " 2)"))).await;
+    wait_in_traffic(&haproxy, &[one, two]).await;
+    let before = weir.generation(&haproxy).await;
+    site.consul.register("web", "three", three.port).await;
+    wait_for("all are in traffic", SOON + Duration::from_secs(5), async || {
+        (in_traffic(&haproxy).await?.len() == 3).then_some(())
+    })
+    .await;
+    site.wait_answering(&["one", "two", "three"], SOON).await;
+    weir.wait_status("one reload", SOON, |status| status["haproxy"][0]["reloads"] == before.reloads + 1)
+        .await;
+}
