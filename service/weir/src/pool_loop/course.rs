@@ -69,16 +69,24 @@ impl PoolLoop {
             now: SystemTime::now(),
         };
         let course = self.live.plan(now, &sections, &around);
-        self.see_waits(now);
+        self.see_overdue();
+        // Most servers that are to be drained have no session, and are gone after the commands.
+        if !matches!(course, Course::Tell(_)) {
+            self.probe_drained(now);
+        }
         course
     }
 
-    /// What the plan waits for may need a look at an address, or a word to people.
-    fn see_waits(&mut self, now: Instant) {
+    /// Whether anybody answers at the address of a server decides how long its sessions are waited for.
+    fn probe_drained(&mut self, now: Instant) {
         let due = self.probes.due(now, &self.live.draining().collect());
         if !due.is_empty() {
             self.effects.push(Effect::Probe(due));
         }
+    }
+
+    /// That a first good check is overdue is a word to people.
+    fn see_overdue(&mut self) {
         let overdue: BTreeSet<(String, String)> =
             self.live.overdue().map(|wait| (wait.backend.clone(), wait.server.clone())).collect();
         let before = std::mem::replace(&mut self.overdue, overdue);
