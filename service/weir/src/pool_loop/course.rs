@@ -164,7 +164,7 @@ impl PoolLoop {
     /// Whether HAProxy does not run all that is wanted.
     fn is_news(&self, wanted: &Wanted) -> bool {
         wanted.outcomes.iter().zip(&self.outputs).any(|(outcome, output)| match outcome {
-            Outcome::Text { text, .. } => output.running.as_ref() != Some(text),
+            Outcome::Text { text, .. } => !output.runs(text),
             Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => false,
         })
     }
@@ -207,7 +207,7 @@ impl PoolLoop {
         let mut is_news = false;
         for (output, outcome) in self.outputs.iter_mut().zip(&wanted.outcomes) {
             if let (Outcome::Text { text, pools, .. }, OutputKind::Haproxy) = (outcome, output.kind) {
-                is_news |= output.running.as_ref() != Some(text);
+                is_news |= !output.runs(text);
                 output.running = Some(text.clone());
                 output.pools = pools.clone();
                 output.note = Note::InForce;

@@ -173,7 +173,7 @@ impl PoolLoop {
         let mut files: Vec<(usize, Arc<str>)> = Vec::new();
         for (index, outcome) in wanted.outcomes.iter().enumerate() {
             if let Outcome::Text { text, .. } = outcome
-                && self.outputs[index].in_force.as_ref() != Some(text)
+                && !self.outputs[index].is_in_force(text)
             {
                 files.push((index, text.clone()));
             }
