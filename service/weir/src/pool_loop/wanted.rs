@@ -108,6 +108,14 @@ struct Page {
     keys: Vec<(Query, Answer)>,
 }
 
+impl Page {
+    /// Whether it has the values of deleted keys that these last good answers give.
+    fn keeps_keys_of(&self, catalogue: &Catalogue, last_good: &Catalogue) -> bool {
+        self.keys.iter().all(|(query, answer)| last_good.get(query) == Some(answer))
+            && deleted_keys(&self.waiting, catalogue, last_good).is_empty()
+    }
+}
+
 type Rendered = Result<Arc<Page>, String>;
 
 /// Renders, and remembers the last renders: a template is rendered again only when something that it read differs, and of
@@ -335,7 +343,7 @@ impl Renderer {
         template: &Arc<Template>,
         catalogue: &Arc<Catalogue>,
     ) -> Rendered {
-        if let Some(page) = self.remembered(choice.destination, template, catalogue) {
+        if let Some(page) = self.remembered(choice.destination, template, catalogue, inputs.last_good) {
             return Ok(page);
         }
         let known = self.remembered.get(choice.destination).and_then(|memos| memos.first());
@@ -363,10 +371,14 @@ impl Renderer {
         destination: &std::path::Path,
         template: &Arc<Template>,
         catalogue: &Arc<Catalogue>,
+        last_good: &Catalogue,
     ) -> Option<Arc<Page>> {
         let memos = self.remembered.get(destination)?;
         let is_same = |memo: &&Memo| Arc::ptr_eq(&memo.catalogue, catalogue);
-        let own = || memos.iter().filter(|memo| Arc::ptr_eq(&memo.template, template));
+        let is_own = |memo: &&Memo| {
+            Arc::ptr_eq(&memo.template, template) && memo.page.keeps_keys_of(catalogue, last_good)
+        };
+        let own = || memos.iter().filter(is_own);
         if let Some(memo) = own().find(is_same) {
             return Some(memo.page.clone());
         }
@@ -495,3 +507,6 @@ fn outcome(page: Option<Rendered>) -> Outcome {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
