@@ -49,7 +49,7 @@ impl Settings {
 
     /// When the step ends.
     pub(crate) fn fall(&self) -> Duration {
-        self.calm + Duration::from_secs(60)
+        self.calm + Duration::from_mins(1)
     }
 
     /// When the load ends.

@@ -35,5 +35,5 @@ pub use lexer::lex;
 pub use line::{Fault, FaultKind, Line, MAX_WORDS, Quote, Quoted, Word};
 pub use pool::Pool;
 pub use section::{KEYWORDS, Section};
-pub use sections::{Part, Sections};
+pub use sections::{Part, PoolNames, Sections};
 pub use server::{Server, ServerTemplate};

@@ -3,6 +3,8 @@
 //! In: a text, and the parts of an earlier one. Out: [`Sections`]: parts that are equal are the same in memory, all others are
 //! read anew. Never fails, like [`Document::parse`], whose sections they are (held by a property test).
 
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::document::Document;
@@ -25,9 +27,75 @@ pub struct Part {
     pub lines_before: usize,
     /// Where it begins in the file, in bytes.
     pub start: usize,
+    outline: Outline,
+}
+
+/// What is asked of every part for each change. It stands beside the others', where the documents lie all over the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Outline {
+    is_defaults: bool,
+    has_conditions: bool,
+    /// Of a pool, what stands for its name.
+    pool: Option<u64>,
+}
+
+/// Names of pools to find the parts of.
+#[derive(Debug, Default)]
+pub struct PoolNames<'a> {
+    names: BTreeSet<&'a str>,
+    short: BTreeSet<u64>,
+}
+
+impl<'a> FromIterator<&'a str> for PoolNames<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let names: BTreeSet<&str> = names.into_iter().collect();
+        Self { short: names.iter().map(|name| short(name)).collect(), names }
+    }
+}
+
+impl<'a> PoolNames<'a> {
+    /// The names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &'a str> {
+        self.names.iter().copied()
+    }
+}
+
+/// What stands for a name. Two names may have the same.
+fn short(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Part {
+    fn new(document: Arc<Document>, lines_before: usize, start: usize) -> Self {
+        let section = document.sections().first();
+        let pool = section.filter(|section| section.is_pool());
+        let outline = Outline {
+            is_defaults: section.is_some_and(|section| section.keyword == "defaults"),
+            has_conditions: document.has_conditions(),
+            pool: pool.map(|pool| short(pool.name.as_deref().unwrap_or_default())),
+        };
+        Self { document, lines_before, start, outline }
+    }
+
+    /// Whether it is a `defaults` section.
+    pub fn is_defaults(&self) -> bool {
+        self.outline.is_defaults
+    }
+
+    /// The name of the pool that it is, empty where it has none; `None` where it is no pool.
+    pub fn pool(&self) -> Option<&str> {
+        self.outline.pool?;
+        self.section().map(|section| section.name.as_deref().unwrap_or_default())
+    }
+
+    /// Whether it is one of these pools.
+    pub fn is_one_of(&self, pools: &PoolNames<'_>) -> bool {
+        self.outline.pool.is_some_and(|short| pools.short.contains(&short))
+            && self.pool().is_some_and(|name| pools.names.contains(name))
+    }
+
     /// The section; `None` for what stands before the first one.
     pub fn section(&self) -> Option<&Section> {
         self.document.sections().first()
@@ -35,7 +103,7 @@ impl Part {
 
     /// Whether `.if` or another command to the parser itself stands in it.
     pub fn has_conditions(&self) -> bool {
-        self.document.has_conditions()
+        self.outline.has_conditions
     }
 
     /// How many lines the file has up to the end of the part.
@@ -78,6 +146,7 @@ impl Sections {
                 document: part.document.clone(),
                 lines_before: part.lines_before - first.lines_before + before,
                 start: part.start - first.start + stop,
+                outline: part.outline,
             }));
         }
         Self { text, parts: parts.into() }
@@ -116,7 +185,7 @@ fn read_middle(text: &str, mut known: &[Part], parts: &mut Vec<Part>) {
     while start < text.len() {
         let document = known_first(&mut known, &text[start..])
             .unwrap_or_else(|| Arc::new(Document::parse(first_part(&text[start..]))));
-        let part = Part { document, lines_before, start };
+        let part = Part::new(document, lines_before, start);
         (start, lines_before) = (start + part.document.text().len(), part.lines_after());
         parts.push(part);
     }

@@ -187,7 +187,7 @@ impl Exchange<'_> {
         let mut stream = self.bounded(self.limits.connect, self.send()).await?;
         let mut reply = Vec::with_capacity(FIRST_READ);
         self.read_to_end(&mut stream, &mut reply).await?;
-        Ok(String::from_utf8_lossy(&reply).into_owned())
+        Ok(text(reply))
     }
 
     async fn read_to_end(&self, stream: &mut UnixStream, reply: &mut Vec<u8>) -> Result<(), SocketError> {
@@ -231,6 +231,11 @@ impl Exchange<'_> {
     fn failed(&self, source: io::Error) -> SocketError {
         SocketError::failed(self.path, source)
     }
+}
+
+/// The reply as text; what is not UTF-8 is replaced.
+fn text(reply: Vec<u8>) -> String {
+    String::from_utf8(reply).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// What HAProxy prints before it reads the next line of a conversation.

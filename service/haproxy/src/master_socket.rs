@@ -57,7 +57,7 @@ impl MasterSocket {
 
     /// The master's processes.
     pub async fn show_proc(&self) -> Result<Processes, SocketError> {
-        let reply = self.read("show proc").await?;
+        let reply = self.read("show proc", is_answer).await?;
         let no_master = || SocketError::unexpected(&self.path, "show proc", "no master is listed", &reply);
         Processes::parse(&reply).ok_or_else(no_master)
     }
@@ -72,15 +72,33 @@ impl MasterSocket {
     /// What one worker says about itself.
     pub async fn worker_info(&self, pid: u32) -> Result<ProcessInfo, SocketError> {
         let reply = self.read_worker(pid, "show info").await?;
-        let info = ProcessInfo::parse(&reply, std::time::SystemTime::now());
-        let command = addressed(pid, "show info");
-        info.map_err(|problem| SocketError::unexpected(&self.path, &command, problem.to_string(), &reply))
+        self.process_info(&addressed(pid, "show info"), &reply)
     }
 
-    /// A command to one worker that changes nothing, repeated while there is no answer: a worker that is about to end
-    /// closes without a word or is not to be reached, and is no longer listed some milliseconds later.
+    /// The same, and what it says to `command`, which changes nothing: over one connection. Repeated while there is no answer: a
+    /// worker that is about to end closes without a word or is not to be reached, and is no longer listed some milliseconds later.
+    pub(crate) async fn info_and(
+        &self,
+        pid: u32,
+        command: &str,
+    ) -> Result<(ProcessInfo, String), SocketError> {
+        let (show_info, command) = (addressed(pid, "show info"), addressed(pid, command));
+        let both = |reply: &str| {
+            is_answer(reply) && reply.split_once("\n\n").is_none_or(|(_, second)| is_answer(second))
+        };
+        let reply = told_apart(pid, self.read(&format!("{show_info};{command}"), both).await?)?;
+        let (info, second) = reply.split_once("\n\n").unwrap_or((&reply, ""));
+        Ok((self.process_info(&show_info, info)?, second.to_owned()))
+    }
+
+    fn process_info(&self, command: &str, reply: &str) -> Result<ProcessInfo, SocketError> {
+        let info = ProcessInfo::parse(reply, std::time::SystemTime::now());
+        info.map_err(|problem| SocketError::unexpected(&self.path, command, problem.to_string(), reply))
+    }
+
+    /// A command to one worker that changes nothing, repeated like that.
     pub(crate) async fn read_worker(&self, pid: u32, command: &str) -> Result<String, SocketError> {
-        told_apart(pid, self.read(&addressed(pid, command)).await?)
+        told_apart(pid, self.read(&addressed(pid, command), is_answer).await?)
     }
 
     /// Asks for a reload. From 2.7 on the reply comes when the new worker is ready or has failed, hence `within`.
@@ -89,19 +107,18 @@ impl MasterSocket {
     }
 
     /// A command that changes nothing, repeated while the master does not answer.
-    async fn read(&self, command: &str) -> Result<String, SocketError> {
+    async fn read(&self, command: &str, is_answer: impl Fn(&str) -> bool) -> Result<String, SocketError> {
         let end = Instant::now() + self.patience;
         loop {
-            match self.read_once(command).await {
+            let reply = match self.command(command).await {
+                Ok(reply) if !is_answer(&reply) => Err(self.empty(command)),
+                other => other,
+            };
+            match reply {
                 Err(error) if error.may_pass() && Instant::now() < end => pause().await,
                 other => return other,
             }
         }
-    }
-
-    async fn read_once(&self, command: &str) -> Result<String, SocketError> {
-        let reply = self.command(command).await?;
-        if reply.is_empty() || is_unconnected(&reply) { Err(self.empty(command)) } else { Ok(reply) }
     }
 
     fn empty(&self, command: &str) -> SocketError {
@@ -119,6 +136,11 @@ fn told_apart(pid: u32, reply: String) -> Result<String, SocketError> {
     } else {
         Ok(reply)
     }
+}
+
+/// Whether a reply says anything.
+fn is_answer(reply: &str) -> bool {
+    !reply.is_empty() && !is_unconnected(reply)
 }
 
 /// What the master says of a worker that it still lists, but that has closed its side already.
@@ -181,6 +203,26 @@ mod tests {
         let error = MasterSocket::new(&path).worker_info(7).await.unwrap_err();
         assert!(matches!(error, SocketError::NoSuchWorker { pid: 7 }), "{error}");
         assert_eq!(master.await.unwrap(), ["@!7 show info\n"; 3]);
+    }
+
+    #[tokio::test]
+    async fn two_answers_come_over_one_connection_or_are_asked_for_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m");
+        let replies = &[
+            "Can't connect to the target CLI!\n",
+            "Pid: 7\nVersion: 2.6.1\n\nCan't connect to the target CLI!\n",
+            "Pid: 7\nVersion: 2.6.1\n\n",
+            "Pid: 7\nVersion: 2.6.1\n\n# a,b,\n",
+            "Can't find the target PID matching the prefix '@!7'\n",
+        ];
+        let master = scripted(&path, replies);
+        let socket = MasterSocket::new(&path);
+        let (info, second) = socket.info_and(7, "show stat").await.unwrap();
+        assert_eq!((info.pid, second.as_str()), (7, "# a,b,\n"));
+        let gone = socket.info_and(7, "show stat").await;
+        assert!(matches!(gone, Err(SocketError::NoSuchWorker { pid: 7 })), "{gone:?}");
+        assert_eq!(master.await.unwrap(), ["@!7 show info;@!7 show stat\n"; 5]);
     }
 
     #[tokio::test]

@@ -42,22 +42,22 @@ pub(crate) enum InfoProblem {
 impl ProcessInfo {
     /// Reads the reply that came at `now`.
     pub(crate) fn parse(reply: &str, now: SystemTime) -> Result<Self, InfoProblem> {
-        let field = |name: &str| reply.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        let number = |name: &str| field(name).and_then(|value| value.trim().parse::<u64>().ok());
-        let pid = number("Pid").and_then(|pid| pid.try_into().ok()).ok_or(InfoProblem::Field("Pid"))?;
-        let version = field("Version").and_then(Version::parse);
-        let uptime = Duration::from_secs(number("Uptime_sec").unwrap_or(0));
+        let fields = Fields::read(reply);
+        let number = |value: Option<&str>| value.and_then(|value| value.trim().parse::<u64>().ok());
+        let pid = number(fields.pid).and_then(|pid| pid.try_into().ok()).ok_or(InfoProblem::Field("Pid"))?;
+        let version = fields.version.and_then(Version::parse);
+        let uptime = Duration::from_secs(number(fields.uptime).unwrap_or(0));
         Ok(Self {
             pid,
             version: version.ok_or(InfoProblem::Field("Version"))?,
             uptime,
-            started: number("Start_time_sec")
+            started: number(fields.started)
                 .unwrap_or_else(|| epoch_seconds(now).saturating_sub(uptime.as_secs())),
-            stopping: number("Stopping").is_some_and(|value| value != 0),
-            maxconn: number("Maxconn").unwrap_or(0),
-            connections: number("CurrConns").unwrap_or(0),
-            idle_percent: number("Idle_pct"),
-            node: field("node").map(str::to_owned).filter(|node| !node.is_empty()),
+            stopping: number(fields.stopping).is_some_and(|value| value != 0),
+            maxconn: number(fields.maxconn).unwrap_or(0),
+            connections: number(fields.connections).unwrap_or(0),
+            idle_percent: number(fields.idle_percent),
+            node: fields.node.map(str::to_owned).filter(|node| !node.is_empty()),
         })
     }
 
@@ -65,6 +65,43 @@ impl ProcessInfo {
     /// the uptime and may be off by one second.
     pub fn process(&self) -> Process {
         Process { node: 0, pid: self.pid, started: self.started }
+    }
+}
+
+/// Those of some eighty fields that are used, as they are printed.
+#[derive(Default)]
+struct Fields<'a> {
+    pid: Option<&'a str>,
+    version: Option<&'a str>,
+    uptime: Option<&'a str>,
+    started: Option<&'a str>,
+    stopping: Option<&'a str>,
+    maxconn: Option<&'a str>,
+    connections: Option<&'a str>,
+    idle_percent: Option<&'a str>,
+    node: Option<&'a str>,
+}
+
+impl<'a> Fields<'a> {
+    /// Goes through the reply once: it is read after every change.
+    fn read(reply: &'a str) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in reply.lines().filter_map(|line| line.split_once(": ")) {
+            let field = match name {
+                "Pid" => &mut fields.pid,
+                "Version" => &mut fields.version,
+                "Uptime_sec" => &mut fields.uptime,
+                "Start_time_sec" => &mut fields.started,
+                "Stopping" => &mut fields.stopping,
+                "Maxconn" => &mut fields.maxconn,
+                "CurrConns" => &mut fields.connections,
+                "Idle_pct" => &mut fields.idle_percent,
+                "node" => &mut fields.node,
+                _ => continue,
+            };
+            field.get_or_insert(value);
+        }
+        fields
     }
 }
 

@@ -96,8 +96,7 @@ async fn through_master(master: &MasterSocket) -> Result<Reading, SocketError> {
 }
 
 async fn ask(master: &MasterSocket, pid: u32) -> Result<Sample, SocketError> {
-    let info = master.worker_info(pid).await?;
-    let reply = master.read_worker(pid, SHOW_STAT).await?;
+    let (info, reply) = master.info_and(pid, SHOW_STAT).await?;
     read(master.path(), info, reply).await
 }
 

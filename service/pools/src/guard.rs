@@ -199,7 +199,9 @@ pub fn differing<'a>(
     before: &'a Pools,
     now: &'a Pools,
 ) -> impl Iterator<Item = (&'a Arc<str>, Servers<'a>, Servers<'a>)> {
-    let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
+    let entries =
+        |pools: &'a Pools| pools.iter().take(if std::ptr::eq(before, now) { 0 } else { usize::MAX });
+    let (mut before, mut now) = (entries(before).peekable(), entries(now).peekable());
     let pairs = std::iter::from_fn(move || {
         let order = match (before.peek(), now.peek()) {
             (Some((old, _)), Some((new, _))) => old.cmp(new),

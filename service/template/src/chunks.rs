@@ -146,7 +146,9 @@ impl Whole {
     fn add_own(&mut self, chunk: &Chunk, own: Range<usize>, printed: &mut &[Range<usize>]) {
         // What was added of the chunk already is as long as what stands before `own` in it, or longer.
         let shift = self.text.len() - own.start;
-        let here = printed.partition_point(|range| range.start < own.end);
+        let is_rest = own.end == chunk.text.len();
+        let here =
+            if is_rest { printed.len() } else { printed.partition_point(|range| range.start < own.end) };
         let (here, after) = printed.split_at(here);
         self.printed.extend(here.iter().map(|range| range.start + shift..range.end + shift));
         self.text.push_str(&chunk.text[own]);

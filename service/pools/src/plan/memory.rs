@@ -164,11 +164,10 @@ impl Memory {
         }
     }
 
-    /// Whether something is remembered of a pool.
-    pub(super) fn concerns(&self, backend: &str) -> bool {
-        self.servers.contains_key(backend)
-            || self.settings.contains_key(backend)
-            || self.by_hand.iter().any(|by_hand| by_hand.backend == backend)
+    /// The pools of which something is remembered.
+    pub(super) fn backends(&self) -> impl Iterator<Item = &String> {
+        let by_hand = self.by_hand.iter().map(|by_hand| &by_hand.backend);
+        self.servers.keys().chain(self.settings.keys()).chain(by_hand)
     }
 
     /// HAProxy's answer to the command, where it refused it.

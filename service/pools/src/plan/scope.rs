@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use haproxy_cfg::{Part, Sections};
+use haproxy_cfg::{Part, PoolNames, Sections};
 
 use super::Situation;
 
@@ -33,8 +33,9 @@ impl<'a> Scope<'a> {
             return None;
         }
         let mut scope = Self { loaded: Vec::new(), wanted: Vec::new() };
+        let concerned = concerned(situation, touched);
         for (loaded, wanted) in situation.loaded.iter().zip(situation.wanted) {
-            let (loaded, wanted) = scope_of_file(situation, touched, loaded.parts(), wanted.parts())?;
+            let (loaded, wanted) = scope_of_file(&concerned, loaded.parts(), wanted.parts())?;
             scope.loaded.push(loaded);
             scope.wanted.push(wanted);
         }
@@ -44,36 +45,27 @@ impl<'a> Scope<'a> {
 
 type Pair<'a> = (Vec<&'a Part>, Vec<&'a Part>);
 
-fn scope_of_file<'a>(
-    situation: &Situation<'_>,
-    touched: &BTreeSet<String>,
-    loaded: &'a [Part],
-    wanted: &'a [Part],
-) -> Option<Pair<'a>> {
+/// The names of the pools that are looked at whatever their texts say.
+fn concerned<'a>(situation: &Situation<'a>, touched: &'a BTreeSet<String>) -> PoolNames<'a> {
+    let names = touched.iter().chain(situation.wake.backends()).chain(situation.memory.backends());
+    names.map(String::as_str).collect()
+}
+
+fn scope_of_file<'a>(concerned: &PoolNames<'_>, loaded: &'a [Part], wanted: &'a [Part]) -> Option<Pair<'a>> {
     let mut kept = Pair::default();
     if loaded.len() != wanted.len() {
         return None;
     }
     for (old, new) in loaded.iter().zip(wanted) {
         let is_same = old.says_the_same(new);
-        let keyword = new.section().map_or("", |section| section.keyword);
-        let is_base = keyword == "defaults";
+        let is_base = new.is_defaults();
         if (is_base && !is_same) || new.has_conditions() || old.has_conditions() {
             return None;
         }
-        if is_base || !is_same || is_touched(situation, touched, new) {
+        if is_base || !is_same || new.is_one_of(concerned) {
             kept.0.push(old);
             kept.1.push(new);
         }
     }
     Some(kept)
-}
-
-fn is_touched(situation: &Situation<'_>, touched: &BTreeSet<String>, part: &Part) -> bool {
-    let Some(name) =
-        part.section().filter(|section| section.is_pool()).and_then(|section| section.name.as_ref())
-    else {
-        return false;
-    };
-    touched.contains(name) || situation.wake.contains(name) || situation.memory.concerns(name)
 }

@@ -66,16 +66,24 @@ impl PoolLoop {
             now: wall_clock(now),
         };
         let course = self.live.plan(now, &sections, &around);
-        self.see_waits(now);
+        self.see_overdue();
+        // Most servers that are to be drained have no session, and are gone after the commands.
+        if !matches!(course, Course::Tell(_)) {
+            self.probe_drained(now);
+        }
         course
     }
 
-    /// What the plan waits for may need a look at an address, or a word to people.
-    fn see_waits(&mut self, now: Instant) {
+    /// Whether anybody answers at the address of a server decides how long its sessions are waited for.
+    fn probe_drained(&mut self, now: Instant) {
         let due = self.probes.due(now, &self.live.draining().collect());
         if !due.is_empty() {
             self.effects.push(Effect::Probe(due));
         }
+    }
+
+    /// That a first good check is overdue is a word to people.
+    fn see_overdue(&mut self) {
         let overdue: BTreeSet<(String, String)> =
             self.live.overdue().map(|wait| (wait.backend.clone(), wait.server.clone())).collect();
         let before = std::mem::replace(&mut self.overdue, overdue);
@@ -153,7 +161,7 @@ impl PoolLoop {
     /// Whether HAProxy does not run all that is wanted.
     fn is_news(&self, wanted: &Wanted) -> bool {
         wanted.outcomes.iter().zip(&self.outputs).any(|(outcome, output)| match outcome {
-            Outcome::Text { text, .. } => output.running.as_ref() != Some(text),
+            Outcome::Text { text, .. } => !output.runs(text),
             Outcome::Waiting(_) | Outcome::Failed(_) | Outcome::NoSource => false,
         })
     }
@@ -196,7 +204,7 @@ impl PoolLoop {
         let mut is_news = false;
         for (output, outcome) in self.outputs.iter_mut().zip(&wanted.outcomes) {
             if let (Outcome::Text { text, pools, .. }, OutputKind::Haproxy) = (outcome, output.kind) {
-                is_news |= output.running.as_ref() != Some(text);
+                is_news |= !output.runs(text);
                 output.running = Some(text.clone());
                 output.pools = pools.clone();
                 output.note = Note::InForce;

@@ -161,9 +161,10 @@ impl Live {
         self.holding.untold(has_it)
     }
 
-    /// Whether a backend has no server that anybody wants in traffic, and its requests are held.
-    pub(super) fn is_held_open(&self, backend: &str) -> bool {
-        self.holding.keeps_open(backend, &self.observed, &self.wishes)
+    /// The backends that have no server that anybody wants in traffic, and whose requests are held.
+    pub(super) fn held_open(&self) -> impl Iterator<Item = &String> {
+        let backends = self.holding.wanted().backends();
+        backends.filter(|backend| self.holding.keeps_open(backend, &self.observed, &self.wishes))
     }
 
     /// The servers of a backend as they were looked at.

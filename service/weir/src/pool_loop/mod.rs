@@ -468,7 +468,7 @@ impl PoolLoop {
 
     /// Whether HAProxy runs what no file says yet.
     fn is_behind(&self) -> bool {
-        self.outputs.iter().any(|output| output.running.is_some() && output.running != output.in_force)
+        self.outputs.iter().any(Output::is_behind)
     }
 
     /// What Consul must be asked: what the last turn read, and what the sources in use name.

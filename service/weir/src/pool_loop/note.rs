@@ -25,7 +25,7 @@ impl PoolLoop {
     pub(super) fn note_output(&mut self, index: usize, outcome: &Outcome) {
         let output = &mut self.outputs[index];
         let note = match outcome {
-            Outcome::Text { text, .. } if output.in_force.as_ref() == Some(text) => Note::InForce,
+            Outcome::Text { text, .. } if output.is_in_force(text) => Note::InForce,
             Outcome::Text { .. } => Note::Held,
             Outcome::Waiting(queries) => Note::Waiting(queries.iter().map(ToString::to_string).collect()),
             Outcome::Failed(error) => Note::Failed(error.clone()),

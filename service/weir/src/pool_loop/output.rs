@@ -75,6 +75,21 @@ impl Output {
         Self { config, kind, good, edit, in_force, running, sections, pools: Arc::default(), note }
     }
 
+    /// Whether this is the text at the destination.
+    pub(crate) fn is_in_force(&self, text: &Arc<str>) -> bool {
+        self.in_force.as_ref().is_some_and(|known| is_same(known, text))
+    }
+
+    /// Whether HAProxy runs this text.
+    pub(crate) fn runs(&self, text: &Arc<str>) -> bool {
+        self.running.as_ref().is_some_and(|known| is_same(known, text))
+    }
+
+    /// Whether HAProxy runs what the file does not say yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !self.is_in_force(running))
+    }
+
     /// The sections of a text of this output. What the last text had in common with it is not read again.
     pub(crate) fn sections(&mut self, text: &Arc<str>) -> Sections {
         match &self.sections {
@@ -216,6 +231,12 @@ impl Output {
             *again = now;
         }
     }
+}
+
+/// Whether both are the same text. The same one in memory costs nothing to compare. (The standard library looks at that only where
+/// a type has a size.)
+fn is_same(one: &Arc<str>, other: &Arc<str>) -> bool {
+    Arc::ptr_eq(one, other) || one == other
 }
 
 /// Parses a source; a problem names the template, and every line.

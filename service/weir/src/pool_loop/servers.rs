@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use haproxy_cfg::{Part, Sections, Server};
+use haproxy_cfg::{Part, PoolNames, Sections, Server};
 use weir_pools::guard::{Pools, differing};
 
 /// The backends of a configuration with the `ADDRESS:PORT` of their servers, as [`weir_pools::Instance::server`]
@@ -16,7 +16,7 @@ pub(crate) fn pools_in(sections: &Sections) -> Arc<Pools> {
 pub(crate) fn pools_again(before: &Sections, pools: &Arc<Pools>, sections: &Sections) -> Arc<Pools> {
     let names = changed_pools(before, sections);
     let mut found: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for part in sections.parts().iter().filter(|part| pool(part).is_some_and(|name| names.contains(name))) {
+    for part in sections.parts().iter().filter(|part| part.is_one_of(&names)) {
         for pool in part.document.pools() {
             let servers = pool.servers.iter().filter(|server| !is_free_slot(server)).map(address_of);
             found.entry(pool.name).or_default().extend(servers);
@@ -26,7 +26,7 @@ pub(crate) fn pools_again(before: &Sections, pools: &Arc<Pools>, sections: &Sect
         (Some(before), Some(now)) => **before == *now,
         (before, now) => before.is_none() && now.is_none(),
     };
-    let news: Vec<&str> = names.into_iter().filter(|name| !same(name)).collect();
+    let news: Vec<&str> = names.iter().filter(|name| !same(name)).collect();
     let mut pools = pools.clone();
     for name in news {
         let pools = Arc::make_mut(&mut pools);
@@ -39,24 +39,18 @@ pub(crate) fn pools_again(before: &Sections, pools: &Arc<Pools>, sections: &Sect
 }
 
 /// The names of the pools in those sections that are not the same in both texts.
-fn changed_pools<'a>(before: &'a Sections, now: &'a Sections) -> BTreeSet<&'a str> {
+fn changed_pools<'a>(before: &'a Sections, now: &'a Sections) -> PoolNames<'a> {
     let (before, now) = (before.parts(), now.parts());
     let same = |(a, b): &(&Part, &Part)| Arc::ptr_eq(&a.document, &b.document);
     if before.len() == now.len() {
         let changed = before.iter().zip(now).filter(|both| !same(both));
-        return changed.flat_map(|(a, b)| [pool(a), pool(b)]).flatten().collect();
+        return changed.flat_map(|(a, b)| [a.pool(), b.pool()]).flatten().collect();
     }
     let first = before.iter().zip(now).take_while(same).count();
     let (before, now) = (&before[first..], &now[first..]);
     let last = before.iter().rev().zip(now.iter().rev()).take_while(same).count();
     let middle = before[..before.len() - last].iter().chain(&now[..now.len() - last]);
-    middle.filter_map(pool).collect()
-}
-
-/// The name of the pool that the part is.
-fn pool(part: &Part) -> Option<&str> {
-    let section = part.section().filter(|section| section.is_pool())?;
-    Some(section.name.as_deref().unwrap_or_default())
+    middle.filter_map(Part::pool).collect()
 }
 
 /// The `ADDRESS:PORT` of a server, or what is written where it has none.

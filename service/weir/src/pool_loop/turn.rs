@@ -75,21 +75,14 @@ impl PoolLoop {
         self.release_where_zero_is_meant();
         let catalogue = self.without_banned(now);
         let choices: Vec<Choice<'_>> = self.outputs.iter().map(choice).collect();
-        let (haproxy, confirmed, zero, live) = (&self.haproxy, &self.confirmed, &self.zero, &self.live);
-        let may_be_empty = |backend: &str| {
-            confirmed.contains(backend)
-                || zero.contains(backend)
-                || live.is_held_open(backend)
-                || haproxy.as_ref().is_some_and(|haproxy| haproxy.may_be_empty(backend))
-        };
+        let released = self.confirmed.iter().chain(&self.zero).chain(self.live.held_open());
         let inputs = Inputs {
             choices: &choices,
             catalogue: &catalogue,
             last_good: &self.last_good,
             environment: &self.environment,
-            may_be_empty: &may_be_empty,
-            // Without an HAProxy there are no checks of its own that would look after what is kept.
-            panic_threshold: self.haproxy.as_ref().map_or(0, |haproxy| haproxy.panic_threshold),
+            haproxy: self.haproxy.as_ref(),
+            released: released.cloned().collect(),
         };
         let mut wanted = self.renderer.want(&inputs, &mut self.guard);
         self.search.leave_out(now, &mut wanted);
@@ -174,7 +167,7 @@ impl PoolLoop {
         let mut files: Vec<(usize, Arc<str>)> = Vec::new();
         for (index, outcome) in wanted.outcomes.iter().enumerate() {
             if let Outcome::Text { text, .. } = outcome
-                && self.outputs[index].in_force.as_ref() != Some(text)
+                && !self.outputs[index].is_in_force(text)
             {
                 files.push((index, text.clone()));
             }

@@ -15,7 +15,7 @@ use weir_template::Template;
 use super::banned::Banned;
 use super::culprits::{Printout, on_line, without_culprits};
 use super::servers::pools_again;
-use crate::config::Environment;
+use crate::config::{Environment, Haproxy};
 use crate::status::LeftOut;
 
 /// How often culprits are looked for: each round leaves out at least one instance, and a hostile registration can
@@ -43,15 +43,28 @@ pub(crate) struct Inputs<'a> {
     pub(crate) catalogue: &'a Arc<Catalogue>,
     /// The catalogue that what is in force was rendered from.
     pub(crate) last_good: &'a Arc<Catalogue>,
+    /// The same in every turn.
     pub(crate) environment: &'a Environment,
-    /// Whether a backend may become empty.
-    pub(crate) may_be_empty: &'a dyn Fn(&str) -> bool,
-    /// A pool of which less than so many percent are healthy keeps those that were.
-    pub(crate) panic_threshold: u8,
+    /// The same in every turn; absent where no HAProxy loads the outputs.
+    pub(crate) haproxy: Option<&'a Haproxy>,
+    /// Backends that may become empty now, whatever the configuration says.
+    pub(crate) released: BTreeSet<String>,
+}
+
+impl Inputs<'_> {
+    fn may_be_empty(&self, backend: &str) -> bool {
+        self.released.contains(backend) || self.haproxy.is_some_and(|haproxy| haproxy.may_be_empty(backend))
+    }
+
+    /// A pool of which less than so many percent are healthy keeps those that were. Without an HAProxy there are no checks
+    /// of its own that would look after what is kept.
+    fn panic_threshold(&self) -> u8 {
+        self.haproxy.map_or(0, |haproxy| haproxy.panic_threshold)
+    }
 }
 
 /// What should be in force.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) reads: Arc<BTreeSet<Query>>,
@@ -96,6 +109,14 @@ struct Page {
     keys: Vec<(Query, Answer)>,
 }
 
+impl Page {
+    /// Whether it has the values of deleted keys that these last good answers give.
+    fn keeps_keys_of(&self, catalogue: &Catalogue, last_good: &Catalogue) -> bool {
+        self.keys.iter().all(|(query, answer)| last_good.get(query) == Some(answer))
+            && deleted_keys(&self.waiting, catalogue, last_good).is_empty()
+    }
+}
+
 type Rendered = Result<Arc<Page>, String>;
 
 /// Renders, and remembers the last renders: a template is rendered again only when something that it read differs, and of
@@ -104,6 +125,51 @@ type Rendered = Result<Arc<Page>, String>;
 pub(crate) struct Renderer {
     remembered: BTreeMap<std::path::PathBuf, Vec<Memo>>,
     united: United,
+    last: Option<Decision>,
+}
+
+/// What was decided last, and from what. The guard stayed as it was: the same inputs give the same again.
+#[derive(Debug)]
+struct Decision {
+    catalogue: Arc<Catalogue>,
+    last_good: Arc<Catalogue>,
+    choices: Vec<(Option<Arc<Template>>, bool, Arc<Pools>)>,
+    released: BTreeSet<String>,
+    guard: Guard,
+    wanted: Wanted,
+}
+
+impl Decision {
+    fn of(inputs: &Inputs<'_>, guard: Guard, wanted: Wanted) -> Self {
+        let choices = inputs.choices.iter();
+        let choice = |choice: &Choice<'_>| (choice.template.cloned(), choice.edited, choice.in_force.clone());
+        Self {
+            catalogue: inputs.catalogue.clone(),
+            last_good: inputs.last_good.clone(),
+            choices: choices.map(choice).collect(),
+            released: inputs.released.clone(),
+            guard,
+            wanted,
+        }
+    }
+
+    fn holds(&self, inputs: &Inputs<'_>, guard: &Guard) -> bool {
+        let is_template = |known: Option<&Arc<Template>>, now: Option<&Arc<Template>>| match (known, now) {
+            (Some(known), Some(now)) => Arc::ptr_eq(known, now),
+            (known, now) => known.is_none() && now.is_none(),
+        };
+        let mut choices = self.choices.iter().zip(inputs.choices);
+        Arc::ptr_eq(&self.catalogue, inputs.catalogue)
+            && Arc::ptr_eq(&self.last_good, inputs.last_good)
+            && self.choices.len() == inputs.choices.len()
+            && choices.all(|((template, edited, in_force), now)| {
+                is_template(template.as_ref(), now.template)
+                    && *edited == now.edited
+                    && Arc::ptr_eq(in_force, now.in_force)
+            })
+            && self.released == inputs.released
+            && self.guard == *guard
+    }
 }
 
 /// What all outputs read, and of what it was made.
@@ -148,8 +214,18 @@ impl Renderer {
         Some(page.text)
     }
 
-    /// Decides what should be in force.
+    /// Decides what should be in force. Costs next to nothing where nothing changed: a loop is woken many times for each change.
     pub(crate) fn want(&mut self, inputs: &Inputs<'_>, guard: &mut Guard) -> Wanted {
+        if let Some(last) = self.last.as_ref().filter(|last| last.holds(inputs, guard)) {
+            return last.wanted.clone();
+        }
+        let before = guard.clone();
+        let wanted = self.decide(inputs, guard);
+        self.last = (*guard == before).then(|| Decision::of(inputs, before, wanted.clone()));
+        wanted
+    }
+
+    fn decide(&mut self, inputs: &Inputs<'_>, guard: &mut Guard) -> Wanted {
         let (clean, left_out) = self.leave_out(inputs);
         let (mut held, released) = self.look_after_held(inputs, &clean, guard);
         let mut effective = effective(guard, &clean);
@@ -220,8 +296,8 @@ impl Renderer {
             outputs: &outputs,
             last_good: inputs.last_good,
             catalogue: clean,
-            threshold: inputs.panic_threshold,
-            released: inputs.may_be_empty,
+            threshold: inputs.panic_threshold(),
+            released: &|backend| inputs.may_be_empty(backend),
         })
     }
 
@@ -247,7 +323,7 @@ impl Renderer {
     /// by an edit of its template: that is meant.
     fn emptied(&mut self, inputs: &Inputs<'_>, pages: &[Option<Rendered>]) -> BTreeSet<String> {
         let (in_force, wanted) = (in_force(inputs), wanted_pools(inputs, pages));
-        let mut emptied = guard::emptied(&in_force, &wanted, inputs.may_be_empty);
+        let mut emptied = guard::emptied(&in_force, &wanted, |backend| inputs.may_be_empty(backend));
         if emptied.is_empty() || !inputs.choices.iter().any(|choice| choice.edited) {
             return emptied;
         }
@@ -256,7 +332,8 @@ impl Renderer {
             let before = self.render_all(inputs, inputs.last_good);
             let complete =
                 before.iter().flatten().all(|page| page.as_ref().is_ok_and(|page| page.waiting.is_empty()));
-            let meant = guard::emptied(&in_force, &wanted_pools(inputs, &before), inputs.may_be_empty);
+            let before = wanted_pools(inputs, &before);
+            let meant = guard::emptied(&in_force, &before, |backend| inputs.may_be_empty(backend));
             // Where the last good answers do not cover what the edit reads, a backend that it no longer names is
             // taken as meant, one that it leaves without servers is not.
             let named = |backend: &String| wanted.iter().any(|pools| pools.contains_key(backend.as_str()));
@@ -280,7 +357,7 @@ impl Renderer {
         template: &Arc<Template>,
         catalogue: &Arc<Catalogue>,
     ) -> Rendered {
-        if let Some(page) = self.remembered(choice.destination, template, catalogue) {
+        if let Some(page) = self.remembered(choice.destination, template, catalogue, inputs.last_good) {
             return Ok(page);
         }
         let known = self.remembered.get(choice.destination).and_then(|memos| memos.first());
@@ -308,15 +385,26 @@ impl Renderer {
         destination: &std::path::Path,
         template: &Arc<Template>,
         catalogue: &Arc<Catalogue>,
+        last_good: &Catalogue,
     ) -> Option<Arc<Page>> {
         let memos = self.remembered.get(destination)?;
-        let same = |memo: &&Memo| {
-            let unchanged = || {
-                Arc::ptr_eq(&memo.catalogue, catalogue) || memo.catalogue.agrees(catalogue, &memo.page.reads)
-            };
-            Arc::ptr_eq(&memo.template, template) && unchanged()
+        let is_same = |memo: &&Memo| Arc::ptr_eq(&memo.catalogue, catalogue);
+        let is_own = |memo: &&Memo| {
+            Arc::ptr_eq(&memo.template, template) && memo.page.keeps_keys_of(catalogue, last_good)
         };
-        memos.iter().find(same).map(|memo| memo.page.clone())
+        let own = || memos.iter().filter(is_own);
+        if let Some(memo) = own().find(is_same) {
+            return Some(memo.page.clone());
+        }
+        // What differs from one of them often does from all: that is looked at before all the rest.
+        let news: Vec<&Query> = own().next()?.catalogue.differing(catalogue).collect();
+        let agrees = |memo: &&Memo| {
+            let reads = &memo.page.reads;
+            let is_other = |query: &&Query| memo.catalogue.get(query) != catalogue.get(query);
+            !news.iter().any(|query| reads.contains(*query) && is_other(query))
+                && memo.catalogue.agrees(catalogue, reads)
+        };
+        own().find(agrees).map(|memo| memo.page.clone())
     }
 }
 
@@ -433,3 +521,6 @@ fn outcome(page: Option<Rendered>) -> Outcome {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
