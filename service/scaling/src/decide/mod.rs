@@ -134,9 +134,17 @@ impl View<'_> {
         check.schedules.is_empty() || check.schedules.iter().any(|schedule| schedule.is_open(self.now))
     }
 
-    /// Only a deployment of our own, only in a rush, and only for more.
+    /// Only a deployment of our own, only in a rush, only for more, and only where all of it is known to run.
     fn may_supersede(&self, to: u64) -> bool {
-        self.seen.deployment == Deployment::Own && self.rush && to > self.seen.count
+        self.seen.deployment == Deployment::Own && self.rush && to > self.seen.count && self.is_started()
+    }
+
+    /// Whether Nomad knows all instances to run. An allocation that a client has started and not yet told of is taken into the
+    /// next deployment as one that has not started: its health is never found again, and the deployment hangs until its
+    /// `healthy_deadline` (client/allocrunner/health_hook.go begins to watch anew, with the server's copy; seen on a 2.0.6-dev
+    /// in 8 of 8 tries half a second after a scale, and in none of 4 a second after).
+    fn is_started(&self) -> bool {
+        self.seen.running >= self.seen.count
     }
 
     fn action(&self, to: u64, supersede: bool) -> Action {

@@ -28,6 +28,9 @@ fn deployment(view: &View<'_>, to: u64) -> &'static str {
         _ if to == view.seen.count => "",
         Deployment::None => "",
         Deployment::Own if view.may_supersede(to) => "; the deployment of the last scale is superseded",
+        Deployment::Own if view.rush && to > view.seen.count => {
+            "; the deployment of the last scale is not superseded before all of its instances run"
+        }
         Deployment::Own => "; waits for the deployment of the last scale",
         Deployment::Foreign => "; waits for a deployment that somebody else started",
     }

@@ -70,8 +70,15 @@ fn our_own_deployment_gives_way_in_a_rush() {
         ..Load::default()
     };
     let own = |load: Load| Seen { deployment: Deployment::Own, ..seen(5, Demand::Known(load)) };
-    let decision = decide(&plain(2, 20), &own(load), now());
+    let decision = decide(&plain(2, 20), &own(load.clone()), now());
     assert_eq!((decision.action, decision.supersede), (Action::Scale, true));
+    let starting = decide(&plain(2, 20), &Seen { running: 4, ..own(load) }, now());
+    assert_eq!(
+        (starting.action, starting.supersede),
+        (Action::Blocked, false),
+        "Nomad would lose the health of the fifth"
+    );
+    says(&starting, "not superseded before all of its instances run");
     let calm = decide(&plain(2, 20), &Seen { deployment: Deployment::Own, ..seen(5, calm(80.0, 5)) }, now());
     assert_eq!((calm.action, calm.supersede), (Action::Blocked, false));
     says(&calm, "waits for the deployment of the last scale");
