@@ -329,6 +329,7 @@ impl Live {
 
     /// A worker that just started answered.
     pub(super) fn started(&mut self, now: Instant, observation: Observation, verify: Duration) {
+        (self.problem, self.retry_at) = (None, None);
         self.begun.memory.reloaded();
         self.begun.process = Some(observation.process);
         self.is_stranger = false;
