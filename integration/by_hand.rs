@@ -91,6 +91,39 @@ async fn a_reload_by_hand_is_noticed_and_loses_nothing() {
     assert_eq!((now.worker, now.reloads), (after, before.reloads), "weir reloaded too");
 }
 
+/// What is planned right after somebody reloads is planned for a worker that is gone: the old one has `two`, which the new one, whose file
+/// lacks it, is told of before `one` leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_planned_for_the_worker_before_a_reload_by_hand_harms_nobody() {
+    let Some(mut site) = Site::new().await else { return };
+    let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
+    for instance in [one, three] {
+        site.consul.register("web", &instance.name, instance.port).await;
+    }
+    let template = site.template(SERVERS);
+    let (weir, haproxy, recorder) = site.up_recorded(&template).await;
+    let before = weir.generation(&haproxy).await;
+
+    // The file follows the first change at once, the second one a second later.
+    site.consul.deregister("three").await;
+    wait_for("the file follows", SOON, async || (site.rendered_servers().len() == 1).then_some(())).await;
+    site.consul.register("web", "two", two.port).await;
+    haproxy.wait_state("web", &two.server(), "ready", SOON, State::is_ready).await;
+    haproxy.reload().await;
+    let known = recorder.changes().len();
+    let has_two = haproxy.state("web", &two.server()).await.is_some();
+    site.consul.deregister("one").await;
+    haproxy.wait_servers("web", &[two.server()], SOON).await;
+    site.wait_answering(&["two"], SOON).await;
+    let changes = recorder.changes_since(known);
+    eprintln!("the new worker begins with two: {has_two}; it was told {changes:#?}");
+    let add = format!("add server web/{}", two.server());
+    assert!(has_two || changes[0].starts_with(&add), "{changes:#?}");
+    let after = weir.generation(&haproxy).await;
+    assert_ne!(after.worker, before.worker);
+    assert_eq!(after.reloads, before.reloads, "weir reloaded too");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_set_by_hand_stays_and_is_in_force_again_after_a_reload() {
     let Some(site) = Site::new().await else { return };

@@ -195,6 +195,20 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// Reads until HAProxy has answered so many commands, or closes.
+    async fn read_prompts(
+        &self,
+        stream: &mut UnixStream,
+        reply: &mut Vec<u8>,
+        commands: usize,
+    ) -> Result<(), SocketError> {
+        // One prompt comes before the first answer.
+        while prompts(reply) <= commands
+            && self.bounded(self.limits.silence, self.receive(stream, reply)).await?
+        {}
+        Ok(())
+    }
+
     async fn write(&self, stream: &mut UnixStream) -> Result<(), SocketError> {
         let line = format!("{}\n", self.command);
         stream.write_all(line.as_bytes()).await.map_err(|error| self.failed(error))
@@ -241,46 +255,46 @@ fn text(reply: Vec<u8>) -> String {
 /// What HAProxy prints before it reads the next line of a conversation.
 const PROMPT: &str = "\n> ";
 
-/// What to ask next, once the replies so far are known.
-pub(crate) type Then<'a> = &'a (dyn Fn(&[String]) -> Vec<String> + Sync);
+/// What to ask next, once all replies so far are known; `None` ends the conversation.
+pub(crate) type Then<'a> = &'a (dyn Fn(&[String]) -> Option<Vec<String>> + Sync);
 
 /// Several commands over one connection. HAProxy prompts for each, so that an empty reply can be told from none.
 pub(crate) struct Conversation<'a> {
     pub(crate) path: &'a Path,
     pub(crate) commands: &'a [String],
-    /// More commands, which depend on the replies to these.
-    pub(crate) then: Option<Then<'a>>,
+    /// More commands, each time those that depend on the replies before.
+    pub(crate) then: &'a [Then<'a>],
     pub(crate) limits: Limits,
 }
 
 impl Conversation<'_> {
     /// Sends all commands and reads until HAProxy has answered the last one.
     pub(crate) async fn run(&self) -> Result<Vec<String>, SocketError> {
-        let lines = lines("prompt", self.commands, self.then.is_none())?;
+        let lines = lines("prompt", self.commands, self.then.is_empty())?;
         let exchange = Exchange { path: self.path, command: &lines, limits: self.limits, half_close: false };
         exchange.bounded(self.limits.total, self.converse(&exchange)).await
     }
 
     async fn converse(&self, exchange: &Exchange<'_>) -> Result<Vec<String>, SocketError> {
         let mut stream = exchange.bounded(self.limits.connect, exchange.send()).await?;
-        let mut text = Vec::with_capacity(FIRST_READ);
-        let Some(then) = self.then else {
-            exchange.read_to_end(&mut stream, &mut text).await?;
-            return replies(self.path, &String::from_utf8_lossy(&text), self.commands, true);
-        };
-        while prompts(&text) <= self.commands.len() {
-            if !exchange.bounded(self.limits.silence, exchange.receive(&mut stream, &mut text)).await? {
+        let (mut text, mut asked) = (Vec::with_capacity(FIRST_READ), self.commands.to_vec());
+        let mut said = exchange.command.to_owned();
+        for (index, then) in self.then.iter().enumerate() {
+            let before = Exchange { command: &said, ..*exchange };
+            before.read_prompts(&mut stream, &mut text, asked.len()).await?;
+            let next = then(&replies(self.path, &String::from_utf8_lossy(&text), &asked, false)?);
+            let is_last = next.is_none() || index + 1 == self.then.len();
+            let next = next.unwrap_or_default();
+            said = lines("", &next, is_last)?;
+            let more = Exchange { command: &said, ..*exchange };
+            more.bounded(self.limits.connect, more.write(&mut stream)).await?;
+            asked.extend(next);
+            if is_last {
                 break;
             }
         }
-        let first = replies(self.path, &String::from_utf8_lossy(&text), self.commands, false)?;
-        let second = then(&first);
-        let lines = lines("", &second, true)?;
-        let more = Exchange { command: &lines, ..*exchange };
-        more.bounded(self.limits.connect, more.write(&mut stream)).await?;
-        more.read_to_end(&mut stream, &mut text).await?;
-        let commands = [self.commands, &second].concat();
-        replies(self.path, &String::from_utf8_lossy(&text), &commands, true)
+        Exchange { command: &said, ..*exchange }.read_to_end(&mut stream, &mut text).await?;
+        replies(self.path, &String::from_utf8_lossy(&text), &asked, true)
     }
 }
 

@@ -55,4 +55,4 @@ pub use stats_socket::StatsSocket;
 pub use surroundings::SurroundingsError;
 pub use validate::{ValidateError, Verdict, validate};
 pub use version::Version;
-pub use worker::{Look, Told};
+pub use worker::{Look, Reached, Told};

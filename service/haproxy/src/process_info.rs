@@ -66,6 +66,12 @@ impl ProcessInfo {
     pub fn process(&self) -> Process {
         Process { node: 0, pid: self.pid, started: self.started }
     }
+
+    /// Whether it is this process. A start that is computed is believed to two seconds: no process ID is used again so soon.
+    pub fn is(&self, process: Process) -> bool {
+        let doubt = if self.version.at_least(2, 5) { 0 } else { 2 };
+        self.pid == process.pid && self.started.abs_diff(process.started) <= doubt
+    }
 }
 
 /// Those of some eighty fields that are used, as they are printed.
@@ -123,6 +129,20 @@ mod tests {
         assert!(info.stopping && info.maxconn == 200 && info.node.as_deref() == Some("lb1"));
         let info = ProcessInfo::parse(&format!("{text}Start_time_sec: 959\n"), now).unwrap();
         assert_eq!(info.started, 959);
+    }
+
+    #[test]
+    fn a_process_is_known_again_although_its_start_was_computed() {
+        let text = |version, pid| format!("Version: {version}\nPid: {pid}\nUptime_sec: 40\n");
+        let info = |version, pid, now| {
+            ProcessInfo::parse(&text(version, pid), UNIX_EPOCH + Duration::from_secs(now)).unwrap()
+        };
+        let old = info("2.4.22", 7, 1_000).process();
+        assert!(info("2.4.22", 7, 1_001).is(old));
+        assert!(!info("2.4.22", 8, 1_000).is(old) && !info("2.4.22", 7, 1_003).is(old));
+        let new = info("2.6.12", 7, 1_000).process();
+        assert!(info("2.6.12", 7, 1_000).is(new));
+        assert!(!info("2.6.12", 8, 1_000).is(new) && !info("2.6.12", 7, 1_001).is(new));
     }
 
     #[test]

@@ -323,9 +323,9 @@ impl Greeting<'_> {
         let who = |reply: Option<&String>| stats.process_info(reply.map_or("", String::as_str));
         let then = |replies: &[String]| {
             let is_new = who(replies.first()).is_ok_and(|info| self.is_new(info.process()));
-            if is_new { self.first.to_vec() } else { Vec::new() }
+            is_new.then(|| self.first.to_vec())
         };
-        let replies = stats.converse_on(&["show info".to_owned()], &then).await?;
+        let replies = stats.converse_on(&["show info".to_owned()], &[&then]).await?;
         Ok(who(replies.first())?.process())
     }
 }

@@ -53,16 +53,16 @@ impl StatsSocket {
     /// Sends several lines over one connection, so that one process answers all of them, and gives each one's reply without
     /// the line feed that ends it.
     pub async fn converse(&self, commands: &[String]) -> Result<Vec<String>, SocketError> {
-        Conversation { path: &self.path, commands, then: None, limits: self.limits }.run().await
+        Conversation { path: &self.path, commands, then: &[], limits: self.limits }.run().await
     }
 
-    /// The same, with more lines that depend on the replies to `commands`. The replies to all are given, in order.
+    /// The same, with more lines, each time those that depend on the replies before. The replies to all are given, in order.
     pub(crate) async fn converse_on(
         &self,
         commands: &[String],
-        then: Then<'_>,
+        then: &[Then<'_>],
     ) -> Result<Vec<String>, SocketError> {
-        Conversation { path: &self.path, commands, then: Some(then), limits: self.limits }.run().await
+        Conversation { path: &self.path, commands, then, limits: self.limits }.run().await
     }
 
     /// Who answers.

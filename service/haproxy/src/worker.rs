@@ -1,18 +1,22 @@
 //! Talking to the worker in force: commands, and a look at its servers, in one conversation.
 //!
-//! In: command lines, and which backends to look at. Out: a [`Told`]: who answered, each command's reply, the servers as they are
-//! after the commands. All of it comes from one process: a reload cannot come between. Fails with a [`SocketError`]; how many of the
-//! commands were carried out is not known then.
+//! In: command lines and the process that they are for, and which backends to look at. Out: a [`Told`]: who answered, each command's
+//! reply, the servers as they are after the commands; or that [another](Reached::Another) process answers, which is told nothing. All of
+//! it comes from one process: a reload cannot come between. Fails with a [`SocketError`]; how many of the commands were carried
+//! out is not known then.
 
 use std::collections::BTreeSet;
 
-use weir_scaling::BackendSample;
+use weir_scaling::{BackendSample, Process};
 
-use crate::exchange::SocketError;
+use crate::exchange::{SocketError, Then};
 use crate::process_info::ProcessInfo;
 use crate::servers_state::{ObservedServer, servers_state};
 use crate::statistics::statistics;
 use crate::stats_socket::StatsSocket;
+
+/// Asks a process who it is.
+const WHO: &str = "show info";
 
 /// Which servers to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,33 +40,89 @@ pub struct Told {
     pub backends: Vec<BackendSample>,
 }
 
+/// Who took the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    /// The process that was meant.
+    Meant(Told),
+    /// Another one, which was sent no command: somebody reloaded.
+    Another(ProcessInfo),
+}
+
 impl StatsSocket {
-    /// Has the worker in force carry out `commands`, one line each, and looks at its servers.
-    pub async fn tell(&self, commands: &[String], look: &Look) -> Result<Told, SocketError> {
-        let lines = [commands, &look.lines()].concat();
-        self.told(self.converse(&lines).await?, commands.len())
+    /// Looks at the servers of the worker in force, whichever it is.
+    pub async fn look(&self, look: &Look) -> Result<Told, SocketError> {
+        let lines = [vec![WHO.to_owned()], look.lines()].concat();
+        self.told(self.converse(&lines).await?, 0)
+    }
+
+    /// Has `worker` carry out `commands`, one line each, and looks at its servers. Who answers is asked first, in the same
+    /// conversation: after a reload the socket leads to a worker that the commands were not meant for.
+    pub async fn tell(
+        &self,
+        worker: Process,
+        commands: &[String],
+        look: &Look,
+    ) -> Result<Reached, SocketError> {
+        let looking = look.lines();
+        let next = |replies: &[String]| {
+            self.is_from(worker, replies).then(|| [commands, looking.as_slice()].concat())
+        };
+        self.tell_each(worker, &[&next], looking.len()).await
     }
 
     /// The same, with commands between `commands` and the look that depend on the replies to them. [`Told::replies`] has
     /// those to all.
     pub async fn tell_on(
         &self,
+        worker: Process,
         commands: &[String],
         then: &(dyn Fn(&[String]) -> Vec<String> + Sync),
         look: &Look,
-    ) -> Result<Told, SocketError> {
+    ) -> Result<Reached, SocketError> {
         let looking = look.lines();
-        let next = |replies: &[String]| [then(replies), looking.clone()].concat();
-        let replies = self.converse_on(commands, &next).await?;
-        let told = replies.len().saturating_sub(looking.len());
-        self.told(replies, told)
+        let first = |replies: &[String]| self.is_from(worker, replies).then(|| commands.to_vec());
+        let second = |replies: &[String]| {
+            let said = replies.get(1..).unwrap_or_default();
+            Some([then(said), looking.clone()].concat())
+        };
+        self.tell_each(worker, &[&first, &second], looking.len()).await
     }
 
-    /// The replies to so many commands, and to a look.
+    async fn tell_each(
+        &self,
+        worker: Process,
+        then: &[Then<'_>],
+        looks: usize,
+    ) -> Result<Reached, SocketError> {
+        let replies = self.converse_on(&[WHO.to_owned()], then).await?;
+        self.reached(worker, replies, looks)
+    }
+
+    /// Whether it is this process that says who it is.
+    fn is_from(&self, worker: Process, replies: &[String]) -> bool {
+        self.who(replies).is_ok_and(|info| info.is(worker))
+    }
+
+    fn who(&self, replies: &[String]) -> Result<ProcessInfo, SocketError> {
+        self.process_info(replies.first().map_or("", String::as_str))
+    }
+
+    /// What the replies say; the last `looks` of them are those to a look.
+    fn reached(&self, worker: Process, replies: Vec<String>, looks: usize) -> Result<Reached, SocketError> {
+        let info = self.who(&replies)?;
+        if !info.is(worker) {
+            return Ok(Reached::Another(info));
+        }
+        let commands = replies.len().saturating_sub(1 + looks);
+        Ok(Reached::Meant(self.told(replies, commands)?))
+    }
+
+    /// The replies to the question who answers, to so many commands, and to a look.
     fn told(&self, replies: Vec<String>, commands: usize) -> Result<Told, SocketError> {
-        let mut replies = replies.into_iter();
+        let info = self.who(&replies)?;
+        let mut replies = replies.into_iter().skip(1);
         let said = replies.by_ref().take(commands).collect();
-        let info = self.process_info(&replies.next().unwrap_or_default())?;
         let (servers, backends) = self.tables(replies)?;
         Ok(Told { info, replies: said, servers, backends })
     }
@@ -90,17 +150,101 @@ impl StatsSocket {
 }
 
 impl Look {
-    /// The commands of a look: who answers, then the tables. What changes something goes before: it is in force sooner.
+    /// The commands of a look: pairs of tables.
     fn lines(&self) -> Vec<String> {
-        let mut lines = vec!["show info".to_owned()];
         match self {
-            Self::All => lines.extend(["show servers state".to_owned(), "show stat -1 6 -1".to_owned()]),
-            Self::Backends(names) => {
-                for name in names {
-                    lines.extend([format!("show servers state {name}"), format!("show stat {name} 6 -1")]);
-                }
-            }
+            Self::All => vec!["show servers state".to_owned(), "show stat -1 6 -1".to_owned()],
+            Self::Backends(names) => names
+                .iter()
+                .flat_map(|name| [format!("show servers state {name}"), format!("show stat {name} 6 -1")])
+                .collect(),
         }
-        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
+    /// One conversation with a worker: an answer to each text that is expected. Out: what was said after them.
+    fn scripted(
+        path: &std::path::Path,
+        script: &'static [(&'static str, &'static str)],
+    ) -> tokio::task::JoinHandle<String> {
+        let listener = UnixListener::bind(path).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for (expected, answer) in script {
+                let mut said = vec![0; expected.len()];
+                stream.read_exact(&mut said).await.unwrap();
+                assert_eq!(String::from_utf8(said).unwrap(), *expected);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            let (mut from_weir, to_weir) = stream.into_split();
+            drop(to_weir);
+            let mut rest = String::new();
+            from_weir.read_to_string(&mut rest).await.unwrap();
+            rest
+        })
+    }
+
+    const ASKED: (&str, &str) =
+        ("prompt\nshow info\n", "\n> Version: 2.6.12\nPid: 7\nStart_time_sec: 1000\n\n> ");
+    const MEANT: Process = Process { node: 0, pid: 7, started: 1000 };
+
+    fn commands(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    fn at_none() -> Look {
+        Look::Backends(BTreeSet::new())
+    }
+
+    #[tokio::test]
+    async fn another_worker_is_sent_no_command() {
+        for other in [Process { pid: 8, ..MEANT }, Process { started: 999, ..MEANT }] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("s");
+            let socket = StatsSocket::new(&path);
+            let haproxy = scripted(&path, &[ASKED]);
+            let reached = socket.tell(other, &commands(&["first"]), &Look::All).await.unwrap();
+            assert!(matches!(reached, Reached::Another(info) if info.process() == MEANT));
+            assert_eq!(haproxy.await.unwrap(), "quit\n");
+
+            std::fs::remove_file(&path).unwrap();
+            let haproxy = scripted(&path, &[ASKED]);
+            let then = |_: &[String]| commands(&["second"]);
+            let reached = socket.tell_on(other, &commands(&["first"]), &then, &Look::All).await.unwrap();
+            assert!(matches!(reached, Reached::Another(_)));
+            assert_eq!(haproxy.await.unwrap(), "quit\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_worker_that_is_meant_is_sent_one_command_after_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let haproxy = scripted(&path, &[ASKED, ("a\nb\n", "no\n\n> \n> "), ("c\nquit\n", "yes\n\n> ")]);
+        let then = |replies: &[String]| {
+            assert_eq!(replies, ["no\n", ""]);
+            commands(&["c"])
+        };
+        let socket = StatsSocket::new(&path);
+        let reached = socket.tell_on(MEANT, &commands(&["a", "b"]), &then, &at_none()).await.unwrap();
+        let Reached::Meant(told) = reached else { panic!("{reached:?}") };
+        assert_eq!((told.info.process(), told.replies), (MEANT, commands(&["no\n", "", "yes\n"])));
+        assert_eq!(haproxy.await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_say_who_it_is_is_sent_no_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let haproxy = scripted(&path, &[("prompt\nshow info\n", "\n> Permission denied\n\n> ")]);
+        let told = StatsSocket::new(&path).tell(MEANT, &commands(&["a"]), &at_none()).await;
+        assert!(matches!(told, Err(SocketError::Unexpected { .. })), "{told:?}");
+        assert_eq!(haproxy.await.unwrap(), "quit\n");
     }
 }

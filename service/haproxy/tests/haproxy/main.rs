@@ -8,6 +8,7 @@ mod dynamic_servers;
 mod files;
 mod rig;
 mod surroundings;
+mod worker;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -182,8 +182,7 @@ impl Hands {
 
     /// Asks for all that there is to know of a new worker.
     async fn acquaint(&self) -> Option<Box<Observation>> {
-        let look = Tell { steps: Vec::new(), look: Look::All, is_new: true, begun: None };
-        Some(Box::new(self.tell(&look).await.ok()?.observation))
+        Some(Box::new(self.look(&Look::All, true).await.ok()?))
     }
 
     /// HAProxy's words, with the template's name before those about its output.

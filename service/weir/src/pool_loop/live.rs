@@ -29,6 +29,10 @@ const FRESH: Duration = Duration::from_millis(200);
 /// A file that was written so much later than the process started was not loaded by it. Both times are known to the second.
 const LATER: Duration = Duration::from_secs(2);
 
+/// So often in a row the worker may be another than a moment before until weir waits: somebody reloads and reloads, or several processes
+/// share a socket.
+const MISSES: u32 = 3;
+
 /// What to do about what is wanted.
 #[derive(Debug)]
 pub(super) enum Course {
@@ -90,6 +94,8 @@ pub(super) struct Live {
     all: bool,
     look_again: Option<Instant>,
     verify_at: Option<Instant>,
+    /// How often in a row another worker was reached than the one that was planned for.
+    misses: u32,
     retry: Backoff,
     retry_at: Option<Instant>,
     pub(super) problem: Option<String>,
@@ -121,6 +127,7 @@ impl Live {
             all: true,
             look_again: None,
             verify_at: None,
+            misses: 0,
             retry: Backoff::reload(),
             retry_at: None,
             problem: None,
@@ -229,7 +236,7 @@ impl Live {
 
     /// What to tell a HAProxy that has to be looked at.
     pub(super) fn look(&self, look: Look) -> Tell {
-        Tell { steps: Vec::new(), look, is_new: self.can.is_none(), begun: None }
+        Tell { worker: None, steps: Vec::new(), look, is_new: self.can.is_none(), begun: None }
     }
 
     /// Plans from what is known to `wanted`, the texts of weir's outputs.
@@ -288,7 +295,8 @@ impl Live {
         }
         let backends = plan.steps.iter().filter_map(|step| step.backend()).map(str::to_owned).collect();
         let begun = Some(Box::new(self.begun.clone()));
-        Course::Tell(Tell { steps: plan.steps, look: Look::Backends(backends), is_new: false, begun })
+        let (worker, look) = (self.process(), Look::Backends(backends));
+        Course::Tell(Tell { worker, steps: plan.steps, look, is_new: false, begun })
     }
 
     /// Takes up what HAProxy answered. Returns what to tell it at once, where it is another process than the one before.
@@ -302,6 +310,9 @@ impl Live {
         let Answer { replies, observation } = answer;
         (self.problem, self.retry_at) = (None, None);
         self.retry.reset();
+        if tell.worker.is_some() {
+            self.misses = 0;
+        }
         if self.can.is_some() && self.begun.process != Some(observation.process) {
             self.can = None;
             return None;
@@ -323,12 +334,13 @@ impl Live {
         let (steps, is_stranger) = (self.restore(), self.is_stranger);
         self.started(now, observation, verify);
         self.is_stranger = is_stranger;
-        let tell = Tell { steps, look: Look::All, is_new: false, begun: None };
+        let tell = Tell { worker: self.process(), steps, look: Look::All, is_new: false, begun: None };
         (!tell.steps.is_empty()).then_some(tell)
     }
 
     /// A worker that just started answered.
     pub(super) fn started(&mut self, now: Instant, observation: Observation, verify: Duration) {
+        (self.problem, self.retry_at) = (None, None);
         self.begun.memory.reloaded();
         self.begun.process = Some(observation.process);
         self.is_stranger = false;
@@ -380,6 +392,17 @@ impl Live {
         self.can = None;
         self.retry_at = Some(now + self.retry.next());
         self.problem = Some(problem);
+    }
+
+    /// Another worker was reached than the one that was planned for, and it was told nothing. What was to begin counts as begun until
+    /// the look that follows shows whose turn it is: with another worker all of it is forgotten. Returns why that look has
+    /// to wait, if so.
+    pub(super) fn missed(&mut self) -> Option<String> {
+        self.can = None;
+        self.misses += 1;
+        (self.misses > MISSES).then(|| {
+            format!("{} times in a row another HAProxy process answered than a moment before", self.misses)
+        })
     }
 
     /// An output was written.

@@ -68,7 +68,7 @@ use search::Search;
 pub(crate) use seen_pools::SeenPools;
 pub(crate) use seen_pools::{SeenServer, SeenServers};
 pub(crate) use servers::{address_of, pools_in};
-use tell::{Answer, Tell};
+use tell::{Heard, Tell};
 use wanted::Renderer;
 
 use crate::config::{Environment, Haproxy};
@@ -191,7 +191,7 @@ pub(crate) enum DoneResult {
     /// The files are swapped, and HAProxy runs them already.
     Followed,
     /// What HAProxy said, or why it did not.
-    Told(Result<Answer, String>),
+    Told(Result<Heard, String>),
 }
 
 /// How a reload went.

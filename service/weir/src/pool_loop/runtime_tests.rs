@@ -10,7 +10,7 @@ use weir_pools::plan::{Admin, Can};
 
 use super::model::Worker;
 use super::observation::{ConfigFile, Newcomer};
-use super::tell::{Answer, Tell};
+use super::tell::{Answer, Heard, Tell};
 use super::tests::{done, fresh, instance, pools_of, web};
 use super::*;
 
@@ -25,6 +25,8 @@ struct World {
     modified: SystemTime,
     worker: Worker,
     process: Process,
+    /// Before so many of the next conversations somebody else reloads.
+    surprises: usize,
     /// How often weir reloaded.
     reloads: usize,
     commands: Vec<String>,
@@ -45,6 +47,7 @@ impl World {
             modified: now,
             worker: Worker::default(),
             process: Process { node: 0, pid: 1, started },
+            surprises: 0,
             reloads: 0,
             commands: Vec::new(),
             memory: Memory::default(),
@@ -108,9 +111,16 @@ impl World {
         self.modified = SystemTime::now();
     }
 
-    fn tell(&mut self, tell: &Tell) -> Answer {
+    fn tell(&mut self, tell: &Tell) -> Heard {
+        if self.surprises > 0 {
+            self.surprises -= 1;
+            self.start_worker();
+        }
         if let Some(begun) = &tell.begun {
             self.begun = Begun::clone(begun);
+        }
+        if tell.worker.is_some_and(|worker| worker != self.process) {
+            return Heard::AnotherWorker(self.process.pid);
         }
         // A step that others depend on and that did not work keeps those from being sent.
         let mut failed: Vec<&weir_pools::plan::Step> = Vec::new();
@@ -128,7 +138,8 @@ impl World {
             }
             replies[at] = Some(reply);
         }
-        Answer { replies, observation: self.look(&tell.look, tell.is_new) }
+        let observation = self.look(&tell.look, tell.is_new);
+        Heard::Answer(Box::new(Answer { replies, observation }))
     }
 
     /// No command takes the last server out of traffic.
@@ -224,9 +235,12 @@ enum Step {
     Instances(Vec<u8>, usize),
     RefuseAdds(usize),
     RefuseDeletions(usize),
-    /// The sampler sees it before anything else happens. Commands that are sent in the second before it does reach a worker
-    /// that they were not planned for.
+    /// The sampler sees it before anything else happens.
     SomebodyReloads,
+    /// The sampler sees it late: other things happen first.
+    SomebodyReloadsUnseen,
+    /// Somebody reloads just before each of so many conversations.
+    SomebodyIsQuicker(usize),
     Restart,
     Pass(usize),
 }
@@ -240,6 +254,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1_usize..3).prop_map(Step::RefuseAdds),
         1 => (1_usize..5).prop_map(Step::RefuseDeletions),
         1 => Just(Step::SomebodyReloads),
+        2 => Just(Step::SomebodyReloadsUnseen),
+        1 => (1_usize..4).prop_map(Step::SomebodyIsQuicker),
         1 => Just(Step::Restart),
         4 => (1_usize..8).prop_map(Step::Pass),
     ]
@@ -262,6 +278,8 @@ impl World {
                 self.start_worker();
                 self.see();
             }
+            Step::SomebodyReloadsUnseen => self.start_worker(),
+            Step::SomebodyIsQuicker(times) => self.surprises = *times,
             Step::Restart => self.restart(),
             Step::Pass(turns) => self.pass(*turns),
         }
@@ -300,6 +318,40 @@ proptest! {
         world.settle();
         prop_assert_eq!((world.commands.len(), world.reloads), sent);
     }
+}
+
+/// A reload by somebody else is not known before the sampler sees it; commands find out.
+#[test]
+fn a_worker_that_was_not_planned_for_is_told_nothing_and_looked_at_at_once() {
+    let mut world = World::new();
+    world.instances(&[1, 2, 3].map(instance));
+    world.settle();
+    // It loads the file of before.
+    let third = instance(3).server();
+    let before = world.file.split_inclusive('\n').filter(|line| !line.contains(&third)).collect::<String>();
+    world.file = before.into();
+    world.start_worker();
+    let sent = world.commands.len();
+    world.instances(&[3, 4].map(instance));
+    // In the same turn, and nothing before it.
+    let add = format!("add server web/{third} ");
+    assert!(world.commands[sent].starts_with(&add), "{:?}", &world.commands[sent..]);
+    world.settle();
+    assert_eq!((world.ready(), world.reloads), (servers(&[3, 4]), 1));
+}
+
+/// Where that never ends it is not talked on and on.
+#[test]
+fn a_worker_that_is_always_another_is_waited_with() {
+    let mut world = World::new();
+    world.surprises = 1_000;
+    world.instances(&[1, 2, 3].map(instance));
+    assert!(world.surprises > 980, "{} conversations", 1_000 - world.surprises);
+    world.surprises = 0;
+    world.settle();
+    assert_eq!(world.ready(), servers(&[1, 2, 3]));
+    // It cannot be told, so it is reloaded.
+    assert_eq!(world.reloads, 2);
 }
 
 /// What the property above rests on: a server that HAProxy does not take is a reload, once.

@@ -1,9 +1,11 @@
 //! The order in which steps are sent: first those that depend on nothing, then those whose conditions held.
 //!
-//! In: the steps of a plan. Out: the reply to each. All go over one connection, to one process.
+//! In: the steps of a plan, and the process that it is for. Out: the reply to each. All go over one connection, to that process or to
+//! none.
 
-use weir_haproxy::{Look, SocketError, StatsSocket, Told};
+use weir_haproxy::{Look, Reached, SocketError, StatsSocket};
 use weir_pools::plan::Step;
+use weir_scaling::Process;
 
 /// Steps on their way.
 pub(super) struct Script<'a> {
@@ -18,13 +20,18 @@ impl<'a> Script<'a> {
         Self { steps, first, conditional }
     }
 
-    pub(super) async fn run(&self, stats: &StatsSocket, look: &Look) -> Result<Told, SocketError> {
+    pub(super) async fn run(
+        &self,
+        stats: &StatsSocket,
+        worker: Process,
+        look: &Look,
+    ) -> Result<Reached, SocketError> {
         let first = self.commands(&self.first);
         if self.conditional.is_empty() {
-            return stats.tell(&first, look).await;
+            return stats.tell(worker, &first, look).await;
         }
         let then = |replies: &[String]| self.commands(&self.possible(replies));
-        stats.tell_on(&first, &then, look).await
+        stats.tell_on(worker, &first, &then, look).await
     }
 
     /// The replies in the order of the steps.

@@ -1,13 +1,14 @@
 //! The hands on the runtime API: commands, and looks at the worker in force.
 //!
-//! In: a [`Tell`]. Out: an [`Answer`], or why there is none, in words. What weir is about to begin is on the disk
-//! before the first command is sent, so that after a crash it is not taken for a person's doing.
+//! In: a [`Tell`]. Out: [who was reached](Heard) and what it answered, or why there is no answer, in words. What weir is about to begin is
+//! on the disk before the first command is sent, so that after a crash it is not taken for a person's doing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use weir_haproxy::{Haproxy, Look, capabilities, list, load_order};
+use weir_haproxy::{Haproxy, Look, Reached, StatsSocket, capabilities, list, load_order};
 use weir_pools::plan::Step;
+use weir_scaling::Process;
 
 use super::Hands;
 use super::live::Begun;
@@ -18,12 +19,23 @@ use crate::chain::chain;
 /// What to say to HAProxy, and what to look at after it.
 #[derive(Debug, Clone)]
 pub(crate) struct Tell {
+    /// The process that the steps were planned for; without one it is only looked.
+    pub(crate) worker: Option<Process>,
     pub(crate) steps: Vec<Step>,
     pub(crate) look: Look,
     /// Whether to read what there is to know once of a worker that is new to us: HAProxy's files are what it loaded.
     pub(crate) is_new: bool,
     /// What the steps begin.
     pub(crate) begun: Option<Box<Begun>>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub(crate) enum Heard {
+    /// HAProxy carried the steps out, or refused some.
+    Answer(Box<Answer>),
+    /// The worker of this process ID answers, for which the steps were not planned. It was told nothing.
+    AnotherWorker(u32),
 }
 
 /// What HAProxy said.
@@ -36,20 +48,35 @@ pub(crate) struct Answer {
 
 impl Hands {
     /// Carries the steps out and looks.
-    pub(crate) async fn tell(&self, tell: &Tell) -> Result<Answer, String> {
-        let haproxy = self.haproxy.as_ref().ok_or("no HAProxy is configured")?;
-        let stats = haproxy.stats().ok_or("no `stats_socket` is configured")?;
+    pub(crate) async fn tell(&self, tell: &Tell) -> Result<Heard, String> {
+        let Some(worker) = tell.worker else {
+            let observation = self.look(&tell.look, tell.is_new).await?;
+            return Ok(Heard::Answer(Box::new(Answer { replies: Vec::new(), observation })));
+        };
+        let (_, stats) = self.sockets()?;
         if let Some(begun) = &tell.begun {
             self.state
                 .begin(begun)
                 .map_err(|error| format!("the state directory cannot be written: {error}"))?;
         }
-        // Before the look: what is written meanwhile differs in servers only, and those are looked at.
-        let newcomer = if tell.is_new { Some(self.newcomer(haproxy).await?) } else { None };
         let script = Script::of(&tell.steps);
-        let told = script.run(&stats, &tell.look).await.map_err(|error| chain(&error))?;
-        let observation = Observation::of(&told, tell.look.clone(), newcomer);
-        Ok(Answer { replies: script.replies(told.replies), observation })
+        let reached = script.run(&stats, worker, &tell.look).await.map_err(|error| chain(&error))?;
+        Ok(heard(&script, reached, tell.look.clone()))
+    }
+
+    /// Looks at the worker in force, whichever it is.
+    pub(super) async fn look(&self, look: &Look, is_new: bool) -> Result<Observation, String> {
+        let (haproxy, stats) = self.sockets()?;
+        // Before the look: what is written meanwhile differs in servers only, and those are looked at.
+        let newcomer = if is_new { Some(self.newcomer(haproxy).await?) } else { None };
+        let told = stats.look(look).await.map_err(|error| chain(&error))?;
+        Ok(Observation::of(&told, look.clone(), newcomer))
+    }
+
+    fn sockets(&self) -> Result<(&Haproxy, StatsSocket), String> {
+        let haproxy = self.haproxy.as_ref().ok_or("no HAProxy is configured")?;
+        let stats = haproxy.stats().ok_or("no `stats_socket` is configured")?;
+        Ok((haproxy, stats))
     }
 
     async fn newcomer(&self, haproxy: &Haproxy) -> Result<Newcomer, String> {
@@ -73,6 +100,16 @@ impl Hands {
             files.into_iter().map(|file| read(file.path, &outputs)).collect()
         });
         read.await.map_err(|error| format!("reading was cut off: {error}"))?
+    }
+}
+
+fn heard(script: &Script<'_>, reached: Reached, look: Look) -> Heard {
+    match reached {
+        Reached::Meant(told) => {
+            let observation = Observation::of(&told, look, None);
+            Heard::Answer(Box::new(Answer { replies: script.replies(told.replies), observation }))
+        }
+        Reached::Another(info) => Heard::AnotherWorker(info.pid),
     }
 }
 

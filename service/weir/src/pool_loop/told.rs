@@ -6,7 +6,7 @@ use weir_haproxy::Level;
 use weir_pools::plan::Step;
 
 use super::observation::Observation;
-use super::tell::{Answer, Tell};
+use super::tell::{Answer, Heard, Tell};
 use super::{Effect, InFlight, PoolLoop, report};
 use crate::journal::{ChangeResult, Record};
 
@@ -15,13 +15,22 @@ impl PoolLoop {
         &mut self,
         now: Instant,
         flight: InFlight,
-        result: Result<Answer, String>,
+        result: Result<Heard, String>,
         took: Duration,
     ) {
         let Some(tell) = flight.tell else { return };
         match result {
-            Ok(answer) => self.answered(now, &tell, answer, flight.reason, took),
+            Ok(Heard::Answer(answer)) => self.answered(now, &tell, *answer, flight.reason, took),
+            Ok(Heard::AnotherWorker(pid)) => self.missed(now, pid),
             Err(problem) => self.unanswered(now, problem),
+        }
+    }
+
+    /// Somebody reloaded since the look that the plan was made from. The next step is another look, at once.
+    fn missed(&mut self, now: Instant, pid: u32) {
+        tracing::debug!("process {pid} answers, another than the one that was to be told: nothing was sent");
+        if let Some(problem) = self.live.missed() {
+            self.unanswered(now, problem);
         }
     }
 

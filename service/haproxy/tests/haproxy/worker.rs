@@ -1,0 +1,52 @@
+//! Commands reach the process that they are for, or none, on every HAProxy that there is.
+
+use std::collections::BTreeSet;
+
+use weir_haproxy::{AdminState, Look, ObservedServer, Reached, StatsSocket, Told, reload};
+use weir_scaling::Process;
+
+use crate::rig::Rig;
+
+const BACKEND: &str = "    server a 127.0.0.1:9\n    server b 127.0.0.1:9\n";
+
+fn web() -> Look {
+    Look::Backends(BTreeSet::from(["web".to_owned()]))
+}
+
+/// Has the process take a server out of traffic, and another one where HAProxy answered nothing to that.
+async fn takes_out(stats: &StatsSocket, worker: Process) -> Reached {
+    let state = |server: &str| format!("set server web/{server} state maint");
+    let then = |replies: &[String]| {
+        if replies.iter().all(|reply| reply.trim().is_empty()) { vec![state("b")] } else { Vec::new() }
+    };
+    stats.tell_on(worker, &[state("a")], &then, &web()).await.unwrap()
+}
+
+fn out_of_traffic(told: &Told) -> Vec<&str> {
+    let is_out = |server: &&ObservedServer| server.admin_state != AdminState::default();
+    told.servers.iter().filter(is_out).map(|server| server.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn after_a_reload_the_new_worker_is_not_told_what_was_meant_for_the_old_one() {
+    for rig in Rig::each(BACKEND).await {
+        let stats = rig.haproxy.stats().unwrap();
+        let old = stats.show_info().await.unwrap().process();
+        let new = reload(&rig.haproxy).await.unwrap().process.unwrap();
+        assert_ne!(old.pid, new.pid);
+
+        let reached = takes_out(&stats, old).await;
+        assert!(matches!(&reached, Reached::Another(info) if info.process() == new), "{reached:?}");
+        let commands = ["set server web/a state maint".to_owned()];
+        let reached = stats.tell(old, &commands, &web()).await.unwrap();
+        assert!(matches!(&reached, Reached::Another(info) if info.process() == new), "{reached:?}");
+        let told = stats.look(&web()).await.unwrap();
+        assert_eq!((told.info.process(), out_of_traffic(&told)), (new, vec![]));
+
+        let Reached::Meant(told) = stats.tell(new, &commands, &web()).await.unwrap() else { panic!() };
+        assert_eq!((told.replies, told.servers.len()), (vec![String::new()], 2));
+        let Reached::Meant(told) = takes_out(&stats, new).await else { panic!() };
+        assert_eq!((told.replies.len(), out_of_traffic(&told)), (2, vec!["a", "b"]));
+        assert_eq!(told.backends.len(), 1);
+    }
+}
