@@ -1,15 +1,20 @@
 //! What HAProxy refuses where its message leads to nobody is found by trying, and the rest goes on.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::rig::haproxy::Haproxy;
 use crate::rig::site::{SERVERS, Site, instances};
+use crate::rig::wait_for;
 use crate::rig::weir::Weir;
-use crate::rig::{SOON, wait_for};
+
+/// A search takes a validation after the other, and a busy machine long for each.
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Waits until `what` is shown as left out.
 async fn left_out(weir: &mut Weir, field: &str, what: &str) {
-    weir.wait_status(&format!("{what} is reported as left out"), SOON, |status| {
+    weir.wait_status(&format!("{what} is reported as left out"), MINUTE, |status| {
         let out = status["haproxy"][0]["left_out"].as_array();
         out.is_some_and(|out| out.len() == 1 && out[0][field] == what && out[0]["reason"].is_string())
     })
@@ -17,7 +22,7 @@ async fn left_out(weir: &mut Weir, field: &str, what: &str) {
 }
 
 async fn nothing_left_out(weir: &mut Weir) {
-    weir.wait_status("nothing is left out", SOON, |status| {
+    weir.wait_status("nothing is left out", MINUTE, |status| {
         status["haproxy"][0]["left_out"].as_array().is_some_and(Vec::is_empty)
     })
     .await;
@@ -39,15 +44,15 @@ async fn of_many_values_on_one_line_the_wrong_one_is_found() {
     {
         site.consul.register_elsewhere("n1", with(id, port, net)).await;
     }
-    haproxy.wait_servers("web", &[old.server(), one.server(), two.server()], SOON).await;
+    haproxy.wait_servers("web", &[old.server(), one.server(), two.server()], MINUTE).await;
     left_out(&mut weir, "instance", "bad").await;
     // It is not tried again and again: the next one comes in force at once.
     site.consul.register_elsewhere("n1", with("three", three.port, "10.5.0.0/16")).await;
-    haproxy.wait_servers("web", &[old.server(), one.server(), two.server(), three.server()], SOON).await;
+    haproxy.wait_servers("web", &[old.server(), one.server(), two.server(), three.server()], MINUTE).await;
     assert!(site.rendered().contains("10.5.0.0/16") && !site.rendered().contains("10.3.0.0"));
-    site.wait_answering(&["old", "one", "two", "three"], SOON).await;
+    site.wait_answering(&["old", "one", "two", "three"], MINUTE).await;
     site.consul.register_elsewhere("n1", with("bad", bad.port, "10.3.0.0/16")).await;
-    site.wait_answering(&["old", "one", "two", "bad", "three"], SOON).await;
+    site.wait_answering(&["old", "one", "two", "bad", "three"], MINUTE).await;
     nothing_left_out(&mut weir).await;
 }
 
@@ -62,13 +67,13 @@ async fn a_key_that_breaks_a_line_keeps_its_value() {
     site.consul.set_key("conf/match", "statux").await;
     left_out(&mut weir, "service", "key conf/match").await;
     site.consul.register("web", "two", two.port).await;
-    haproxy.wait_servers("web", &[one.server(), two.server()], SOON).await;
+    haproxy.wait_servers("web", &[one.server(), two.server()], MINUTE).await;
     assert!(site.rendered().contains("http-check expect status 200"), "{}", site.rendered());
     site.consul.set_key("conf/match", "rstatus").await;
     nothing_left_out(&mut weir).await;
     let mended = async || site.rendered().contains("http-check expect rstatus 200").then_some(());
-    wait_for("the new value is in the file", SOON, mended).await;
-    site.wait_answering(&["one", "two"], SOON).await;
+    wait_for("the new value is in the file", MINUTE, mended).await;
+    site.wait_answering(&["one", "two"], MINUTE).await;
 }
 
 /// A backend that is gone although the frontend still sends to it: HAProxy names neither a line nor an instance.
@@ -83,11 +88,11 @@ async fn a_section_that_is_missing_stays() {
     let backend = "{{#if (service \"api\")}}backend api\n{{#each (service \"api\")}}    server {{Server}} {{Address}}:{{Port}}\n{{/each}}{{/if}}";
     let template = site.template(SERVERS).replace("    default_backend web\n", sends) + backend;
     let (mut weir, haproxy): (Weir, Haproxy) = site.up_with(&template).await;
-    haproxy.wait_servers("api", &[api.server()], SOON).await;
+    haproxy.wait_servers("api", &[api.server()], MINUTE).await;
     site.consul.deregister("api").await;
     left_out(&mut weir, "service", "section backend api").await;
     site.consul.register("web", "two", two.port).await;
-    haproxy.wait_servers("web", &[one.server(), two.server()], SOON).await;
+    haproxy.wait_servers("web", &[one.server(), two.server()], MINUTE).await;
     assert!(site.rendered().contains("backend api"), "{}", site.rendered());
     site.consul.register("api", "api", api.port).await;
     nothing_left_out(&mut weir).await;
