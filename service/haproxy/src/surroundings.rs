@@ -115,8 +115,28 @@ fn directory(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok().filter(|path| path.is_dir())
 }
 
-/// Whose process it is, where weir can be somebody else and has to.
+/// Whose process it is, where weir can be somebody else and has to. A process that is in more groups than its own may read by them
+/// what the check, which cannot be put into them, could not: it is checked as weir then, which reads more rather than less.
 fn owner(pid: u32) -> Option<(u32, u32)> {
     let process = std::fs::metadata(format!("/proc/{pid}")).ok()?;
-    (geteuid().is_root() && process.uid() != 0).then(|| (process.uid(), process.gid()))
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let is_plain = groups(&status).iter().all(|group| *group == process.gid());
+    (geteuid().is_root() && process.uid() != 0 && is_plain).then(|| (process.uid(), process.gid()))
+}
+
+/// The supplementary groups that `/proc/PID/status` tells.
+fn groups(status: &str) -> Vec<u32> {
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    groups.split_whitespace().filter_map(|group| group.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn supplementary_groups_are_read() {
+        assert_eq!(groups("Uid:\t99\t99\nGid:\t99\t99\nGroups:\t99 112 \nVmPeak:\t1 kB\n"), [99, 112]);
+        assert_eq!(groups("Groups:\t\n"), [] as [u32; 0]);
+    }
 }
