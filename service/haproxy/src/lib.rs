@@ -22,6 +22,8 @@ mod owner;
 mod process_info;
 mod processes;
 mod reload;
+#[cfg(test)]
+mod scripted;
 mod servers_state;
 mod session;
 mod startup_log;

@@ -165,30 +165,7 @@ impl Look {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::UnixListener;
-
-    /// One conversation with a worker: an answer to each text that is expected. Out: what was said after them.
-    fn scripted(
-        path: &std::path::Path,
-        script: &'static [(&'static str, &'static str)],
-    ) -> tokio::task::JoinHandle<String> {
-        let listener = UnixListener::bind(path).unwrap();
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            for (expected, answer) in script {
-                let mut said = vec![0; expected.len()];
-                stream.read_exact(&mut said).await.unwrap();
-                assert_eq!(String::from_utf8(said).unwrap(), *expected);
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-            let (mut from_weir, to_weir) = stream.into_split();
-            drop(to_weir);
-            let mut rest = String::new();
-            from_weir.read_to_string(&mut rest).await.unwrap();
-            rest
-        })
-    }
+    use crate::scripted::scripted;
 
     const ASKED: (&str, &str) =
         ("prompt\nshow info\n", "\n> Version: 2.6.12\nPid: 7\nStart_time_sec: 1000\n\n> ");

@@ -1,7 +1,7 @@
 //! A renderer that remembers beside one that knows nothing: they must want the same, whatever happened before.
 
 use proptest::prelude::*;
-use weir_pools::{Instance, Status, Weights};
+use weir_pools::Instance;
 
 use super::*;
 
@@ -11,25 +11,9 @@ const TEMPLATES: [&str; 2] = [
 ];
 
 fn instance(name: &str, number: u8) -> Instance {
-    Instance {
-        // One that does not fit its place.
-        id: if number == 4 { "a b".into() } else { format!("{name}-{number}") },
-        name: name.into(),
-        address: format!("10.0.0.{number}"),
-        port: 80,
-        tags: vec![],
-        service_meta: BTreeMap::new(),
-        service_tagged_addresses: BTreeMap::new(),
-        weights: Weights::default(),
-        node: "n1".into(),
-        node_id: String::new(),
-        node_address: String::new(),
-        node_meta: BTreeMap::new(),
-        node_tagged_addresses: BTreeMap::new(),
-        datacenter: "dc1".into(),
-        status: Status::Passing,
-        checks: vec![],
-    }
+    // One that does not fit its place.
+    let id = if number == 4 { "a b".into() } else { format!("{name}-{number}") };
+    Instance { id, name: name.into(), ..crate::pool_loop::tests::instance(number) }
 }
 
 /// What may happen between two turns.
