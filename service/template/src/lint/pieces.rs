@@ -29,20 +29,39 @@ pub(super) fn parse(source: &str) -> Option<Template> {
 /// Where pieces may begin: outside of all blocks, in the midst of text. Nothing where the source has something of which
 /// that is not known.
 fn cuts(source: &str) -> Option<Vec<usize>> {
-    let (mut cuts, mut depth, mut at) = (Vec::new(), 0_usize, 0);
+    let (mut cuts, mut at, mut state) = (Vec::new(), 0, State::default());
     loop {
-        let tag = source[at..].find("{{").map(|start| at + start);
-        let text = &source[at..tag.unwrap_or(source.len())];
+        let start = source[at..].find("{{").map_or(source.len(), |start| at + start);
+        let tag = if start < source.len() { Some(Tag::read(source, start)?) } else { None };
         let last = cuts.last().copied().unwrap_or(0);
-        let cut = line_in_text(text).map(|line| at + line).filter(|cut| depth == 0 && *cut >= last + PIECE);
-        cuts.extend(cut);
-        let Some(start) = tag else { return (!cuts.is_empty()).then_some(cuts) };
-        if source[..start].ends_with('\\') || source[start..].starts_with("{{{{") {
-            return None;
-        }
-        let tag = Tag::read(&source[start..])?;
-        depth = tag.depth(depth)?;
+        let cut = line_in_text(&source[at..start]).map(|line| at + line);
+        cuts.extend(cut.filter(|cut| state.may_end_before(tag.as_ref()) && *cut >= last + PIECE));
+        let Some(tag) = tag else { return (!cuts.is_empty()).then_some(cuts) };
+        state = state.after(&tag)?;
         at = start + tag.text.len();
+    }
+}
+
+/// What of the tags before a text matters to what follows it.
+#[derive(Clone, Copy, Default)]
+struct State {
+    /// How many blocks are open.
+    depth: usize,
+    /// The last tag that is no comment takes the white space behind it away. In handlebars (6.4) it does that also behind
+    /// each comment that follows, however far.
+    trims: bool,
+}
+
+impl State {
+    /// Whether the text between here and a tag may be cut.
+    fn may_end_before(self, next: Option<&Tag<'_>>) -> bool {
+        self.depth == 0 && !(self.trims && next.is_some_and(Tag::is_comment))
+    }
+
+    /// Nothing where the tag may be the start of a block or not.
+    fn after(self, tag: &Tag<'_>) -> Option<Self> {
+        let trims = if tag.is_comment() { self.trims } else { tag.text.trim_end_matches('}').ends_with('~') };
+        Some(Self { depth: tag.depth(self.depth)?, trims })
     }
 }
 
@@ -68,7 +87,12 @@ struct Tag<'s> {
 }
 
 impl<'s> Tag<'s> {
-    fn read(source: &'s str) -> Option<Self> {
+    /// The tag at a place; nothing where it is not known where it ends.
+    fn read(source: &'s str, start: usize) -> Option<Self> {
+        if source[..start].ends_with('\\') || source[start..].starts_with("{{{{") {
+            return None;
+        }
+        let source = &source[start..];
         let bare = source.trim_start_matches('{').trim_start_matches('~');
         let end = match () {
             () if bare.starts_with("!--") => {
@@ -78,9 +102,12 @@ impl<'s> Tag<'s> {
             () => find_end(source, "}}")?,
         };
         let inside = source[2..end].trim_start_matches(['{', '~']).trim_start();
-        // Braces inside of a tag may be in a text.
-        let is_plain = inside.starts_with('!') || !source[2..end].contains("{{");
-        is_plain.then_some(Self { text: &source[..end], inside })
+        let tag = Self { text: &source[..end], inside };
+        (tag.is_comment() || !has_braces_in_text(inside)).then_some(tag)
+    }
+
+    fn is_comment(&self) -> bool {
+        self.inside.starts_with('!')
     }
 
     /// How deep in blocks one is behind it; nothing where the tag may be the start of a block or not.
@@ -94,6 +121,20 @@ impl<'s> Tag<'s> {
             _ => Some(depth),
         }
     }
+}
+
+/// Whether braces in a tag may stand in a text or a name, so that its end is not where it seems to be.
+fn has_braces_in_text(inside: &str) -> bool {
+    let mut closing = None;
+    for letter in inside.chars() {
+        closing = match (closing, letter) {
+            (Some(end), letter) if end == letter => None,
+            (None, '"' | '\'') => Some(letter),
+            (None, '[') => Some(']'),
+            (open, _) => open,
+        };
+    }
+    closing.is_some() || inside.contains(['\\', '{'])
 }
 
 fn find_end(source: &str, end: &str) -> Option<usize> {
@@ -153,6 +194,8 @@ mod tests {
             "é\n",
             "{{else}}",
             "{{a \"}}\"}}",
+            "{{a \"\\\"}}\"}}",
+            "{{a.[}}]}}",
             "\\{{a}}",
             "{{&a}}",
         ]);
@@ -187,6 +230,18 @@ mod tests {
             if let Some(parsed) = parse(&source) {
                 prop_assert_eq!(Ok(parsed), Template::compile(&source).map_err(|error| error.to_string()));
             }
+        }
+    }
+
+    #[test]
+    fn a_comment_behind_a_tag_that_trims_is_trimmed_behind_as_in_the_whole() {
+        for source in [
+            "{{a ~}}b\nc\n{{! d }}\n",
+            "{{a ~}}b\nc\n{{! d }}\ne\nf\n{{! g }} h",
+            "{{#if a}}{{/if ~}}b\nc\n{{! d }} e",
+        ] {
+            let whole = Template::compile(source).unwrap();
+            assert_eq!(parse(source).unwrap_or_else(|| whole.clone()), whole, "{source:?}");
         }
     }
 
