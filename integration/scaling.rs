@@ -273,3 +273,62 @@ async fn before_a_slow_dependency_the_count_stops_where_more_would_not_help() {
     let records = balancer.weir.records().await;
     assert!(records.iter().any(|record| record["kind"] == "no_gain"), "{records:#?}");
 }
+
+/// So many tunnels, once all of them are open. Who waited for a server for too long asks again, as websockets do.
+async fn tunnels(port: u16, count: usize) -> Vec<http::Tunnel> {
+    let asked: Vec<_> =
+        (0..count).map(|_| tokio::spawn(tokio::time::timeout(MINUTE, tunnel(port)))).collect();
+    let mut open = Vec::new();
+    for one in asked {
+        open.push(one.await.expect("a task that does not panic").expect("a tunnel within a minute"));
+    }
+    open
+}
+
+async fn tunnel(port: u16) -> http::Tunnel {
+    loop {
+        match http::Tunnel::open(port).await {
+            Ok(tunnel) => return tunnel,
+            Err(error) => println!("no tunnel: {error}"),
+        }
+    }
+}
+
+/// The policy's load, once it shows so many tunnels.
+async fn wait_tunnels(balancer: &mut Balancer, count: f64) -> Value {
+    let load = |policy: &Value| policy["last_decision"]["demand"]["known"].clone();
+    let fits =
+        |policy: &Value| load(policy)["tunnels"].as_f64().is_some_and(|seen| (seen - count).abs() < 0.01);
+    load(&balancer.wait_policy(&format!("{count} tunnels are seen"), MINUTE, fits).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tunnels_keep_their_slots_and_make_no_request_long() {
+    if haproxy::binary().is_none() {
+        return;
+    }
+    let cluster = cluster::start().await;
+    cluster.run_job(&abrupt()).unwrap();
+    let mut balancer = Balancer::start(&cluster).await;
+    balancer.is_ready(2).await;
+    let front = balancer.site.front;
+    let mut open = tunnels(front, 6).await;
+    let load = Load::start(front, "/", 1, Duration::from_millis(20));
+    let known = |load: &Value, name: &str| load[name].as_f64().unwrap_or_default();
+    let seen = wait_tunnels(&mut balancer, 6.0).await;
+    assert!(known(&seen, "work") <= 3.0, "tunnels are no work: {seen}");
+    assert_eq!(count(&cluster).await, 2, "8 slots are enough for 6 and a request now and then");
+
+    open.extend(tunnels(front, 8).await);
+    wait_count(&cluster, "Nomad wants four at least", MINUTE, |count| count >= 4).await;
+    let seen = wait_tunnels(&mut balancer, 14.0).await;
+    assert!(known(&seen, "service_time") < 1.0, "{seen}");
+    explained(&balancer, "14 tunnels").await;
+
+    // Until there were enough, some waited for too long.
+    let before = load.seen().failed;
+    drop(open);
+    wait_count(&cluster, "Nomad wants two again", MINUTE, |count| count == 2).await;
+    let seen = load.stop().await;
+    assert_eq!((seen.failed, cut(&cluster)), (before, 0), "{seen:?}");
+}

@@ -76,6 +76,35 @@ impl Kept {
     }
 }
 
+/// A connection that the other side has made a tunnel, as for a websocket; it ends when it is dropped.
+pub(crate) struct Tunnel {
+    _stream: TcpStream,
+}
+
+impl Tunnel {
+    /// Asks a port of 127.0.0.1 for one; a minute at most, as there may be a queue.
+    pub(crate) async fn open(port: u16) -> Result<Self> {
+        tokio::time::timeout(Duration::from_mins(1), Self::ask(port))
+            .await
+            .map_err(|_| ErrorKind::TimedOut)?
+    }
+
+    async fn ask(port: u16) -> Result<Self> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        stream
+            .write_all(b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: weir\r\n\r\n")
+            .await?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        match status(&String::from_utf8_lossy(&head))? {
+            101 => Ok(Self { _stream: stream }),
+            other => Err(Error::other(format!("{other} instead of a tunnel"))),
+        }
+    }
+}
+
 fn cut() -> Error {
     Error::new(ErrorKind::UnexpectedEof, "the answer was cut off")
 }

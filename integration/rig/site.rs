@@ -116,6 +116,7 @@ defaults
     timeout client 20s
     timeout server {server}
     timeout queue {queue}
+    timeout tunnel 1h
     retries 3
     option redispatch 1
 frontend front

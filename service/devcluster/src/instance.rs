@@ -2,7 +2,7 @@
 //!
 //! Inputs: HTTP requests, and the wish to stop. Outputs: `/health` is answered at once; `/slow/3000` after 3 s; every other
 //! path after a random service time, with so many at once as the instance has slots, and as the job has for all of its
-//! instances together. Requests cut by the stop are counted.
+//! instances together; who asks for an upgrade gets a tunnel, and ends it. Requests and tunnels cut by the stop are counted.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -250,11 +250,27 @@ impl Instance {
                 () = stopped(&stop) => return,
             };
             let Ok(Some(request)) = request else { return };
+            if let Some(protocol) = &request.upgrade {
+                let _ = self.tunnel(&mut stream, protocol).await;
+                return;
+            }
             let close = request.close || stop.is_cancelled();
             if self.answer(&mut stream, &request, close).await.is_err() || close {
                 return;
             }
         }
+    }
+
+    /// Lets the connection be a tunnel, until the client ends it.
+    async fn tunnel(&self, stream: &mut TcpStream, protocol: &str) -> io::Result<()> {
+        self.in_progress.fetch_add(1, Ordering::Relaxed);
+        let head =
+            format!("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n");
+        let written = stream.write_all(head.as_bytes()).await;
+        let ended = tokio::io::copy(stream, &mut tokio::io::sink()).await;
+        self.in_progress.fetch_sub(1, Ordering::Relaxed);
+        self.served.fetch_add(1, Ordering::Relaxed);
+        written.and(ended).map(drop)
     }
 
     async fn answer(&self, stream: &mut TcpStream, request: &Request, close: bool) -> io::Result<()> {
@@ -309,6 +325,8 @@ struct Request {
     path: String,
     head_only: bool,
     close: bool,
+    /// The protocol that the client wants to go on with.
+    upgrade: Option<String>,
 }
 
 /// Reads one request with its body; `None` when the client has closed.
@@ -352,5 +370,6 @@ fn parse_head(head: &str) -> Option<Request> {
     let (method, path, version) = (words.next()?, words.next()?, words.next()?);
     let connection = header(head, "Connection").unwrap_or_default().to_ascii_lowercase();
     let close = connection == "close" || (version == "HTTP/1.0" && connection != "keep-alive");
-    Some(Request { path: path.to_owned(), head_only: method == "HEAD", close })
+    let upgrade = header(head, "Upgrade").map(str::to_owned);
+    Some(Request { path: path.to_owned(), head_only: method == "HEAD", close, upgrade })
 }

@@ -137,9 +137,25 @@ fn to_sample(path: &Path, info: &ProcessInfo, reply: &str) -> Result<Sample, Soc
 }
 
 /// The columns that are read, and those without which it is no statistics.
-const COLUMNS: [&str; 12] = [
-    "pxname", "svname", "type", "status", "scur", "qcur", "slim", "stot", "bck", "addr", "lastchg",
+const COLUMNS: [&str; 18] = [
+    "pxname",
+    "svname",
+    "type",
+    "status",
+    "scur",
+    "qcur",
+    "slim",
+    "stot",
+    "bck",
+    "addr",
+    "lastchg",
+    "hrsp_1xx",
+    "hrsp_2xx",
+    "hrsp_3xx",
+    "hrsp_4xx",
     "hrsp_5xx",
+    "hrsp_other",
+    "req_tot",
 ];
 const NEEDED: [&str; 4] = ["pxname", "svname", "scur", "status"];
 
@@ -149,10 +165,17 @@ pub fn statistics(csv: &str) -> Option<Vec<BackendSample>> {
     let table = Table::csv(csv, &COLUMNS).filter(|table| table.has(&NEEDED))?;
     let mut backends: Vec<BackendSample> = Vec::new();
     let mut servers: Vec<ServerSample> = Vec::new();
+    let mut informs = false;
     // HAProxy prints a proxy's servers before its own row.
     table.each(|row| match kind(row) {
-        Kind::Server => servers.push(server(row)),
-        Kind::Backend => backends.push(backend(row, std::mem::take(&mut servers))),
+        Kind::Server => {
+            informs |= row.count("req_tot") > row.count("stot");
+            servers.push(server(row));
+        }
+        Kind::Backend => {
+            let backend = backend(row, std::mem::take(&mut servers));
+            backends.push(if std::mem::take(&mut informs) { without_interim(backend) } else { backend });
+        }
         Kind::Other => {}
     });
     Some(backends)
@@ -173,6 +196,14 @@ fn kind(row: &Row<'_>) -> Kind {
     }
 }
 
+/// More responses than sessions: interim ones are among them. Where no tunnel has ended yet there are only those.
+fn without_interim(mut backend: BackendSample) -> BackendSample {
+    if backend.tunnels_ended == 0 {
+        backend.servers.iter_mut().for_each(|server| server.tunnels_begun = 0);
+    }
+    backend
+}
+
 fn backend(row: &Row<'_>, servers: Vec<ServerSample>) -> BackendSample {
     BackendSample {
         name: row.text("pxname").to_owned(),
@@ -181,6 +212,7 @@ fn backend(row: &Row<'_>, servers: Vec<ServerSample>) -> BackendSample {
         // Not `req_tot`: a backend counts a request there when it ends, so that a queue hides what arrives.
         requests: row.count("stot"),
         errors: row.count("hrsp_5xx"),
+        tunnels_ended: row.count("hrsp_1xx"),
         servers,
     }
 }
@@ -194,9 +226,23 @@ fn server(row: &Row<'_>) -> ServerSample {
         queue: row.count("qcur"),
         maxconn: row.number("slim").filter(|&maxconn| maxconn > 0),
         total: row.count("stot"),
+        tunnels_begun: tunnels_begun(row),
+        tunnels: 0,
         backup: row.count("bck") > 0,
         unchanged_for: row.number("lastchg"),
     }
+}
+
+/// A server counts a response when its head comes: 101 as `hrsp_1xx`, but also 100 and 103, which another one follows. No more
+/// sessions became tunnels than have had no other response. (Tried on 2.6.12, 3.0.11 and 3.2.26.)
+fn tunnels_begun(row: &Row<'_>) -> u64 {
+    const FINAL: [&str; 5] = ["hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"];
+    let informed = row.count("hrsp_1xx");
+    if informed == 0 {
+        return 0;
+    }
+    let answered: u64 = FINAL.iter().map(|column| row.count(column)).sum();
+    informed.min(row.count("stot").saturating_sub(answered))
 }
 
 /// The `status` column: a word, then perhaps "1/2" (checks passed of those needed) or a reason in brackets. NOLB is
@@ -240,6 +286,28 @@ db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,9,
         assert_eq!((a.unchanged_for, b.unchanged_for), (Some(57), None));
         assert_eq!((b.state, b.maxconn, b.backup), (ServerState::NoCheck, None, true));
         assert_eq!((db.servers[0].state, db.servers[0].address), (ServerState::Maint, None));
+    }
+
+    /// Two servers and their backend, as 2.6.12, 3.0.11 and 3.2.26 show them alike.
+    fn begun_and_ended(a: &str, b: &str, backend: &str) -> (Vec<u64>, u64) {
+        let header = "# pxname,svname,scur,stot,hrsp_1xx,hrsp_2xx,req_tot,status,type,";
+        let csv = format!("{header}\nweb,a,{a},UP,2,\nweb,b,{b},UP,2,\nweb,BACKEND,{backend},UP,1,\n");
+        let web = statistics(&csv).unwrap().remove(0);
+        (web.servers.iter().map(|server| server.tunnels_begun).collect(), web.tunnels_ended)
+    }
+
+    #[test]
+    fn tunnels_are_told_from_interim_responses() {
+        assert_eq!(begun_and_ended("3,5,3,2,5", "3,5,3,2,5", "6,10,0,4,4"), (vec![3, 3], 0), "six are open");
+        assert_eq!(begun_and_ended("1,5,3,2,5", "2,5,3,2,5", "3,10,3,4,7"), (vec![3, 3], 3), "three are");
+        assert_eq!(begun_and_ended("0,3,3,3,6", "0,3,3,3,6", "0,6,0,6,6"), (vec![0, 0], 0), "100 and 103");
+        let both = begun_and_ended("2,6,5,4,9", "1,4,3,2,5", "3,10,1,6,7");
+        assert_eq!(both, (vec![2, 2], 1), "no more than had no other response");
+        assert_eq!(
+            begun_and_ended("2,9,7,6,13", "0,3,3,3,6", "2,12,0,9,9"),
+            (vec![0, 0], 0),
+            "they are awaited"
+        );
     }
 
     #[test]

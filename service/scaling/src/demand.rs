@@ -28,10 +28,14 @@ pub struct Reading {
 pub struct Measure {
     /// When.
     pub at: SystemTime,
-    /// Work in the system: sessions served and requests waiting.
+    /// Work in the system: requests served and waiting. Tunnels are not among these.
     pub work: f64,
     /// The part of the work that waits.
     pub queued: f64,
+    /// Tunnels (websockets) on instances that take new sessions somewhere. They stay there, and keep slots.
+    pub tunnels: f64,
+    /// Those on instances that take none: they end there, and need nothing elsewhere.
+    pub left: f64,
     /// How many instances take new sessions in a current process.
     pub serving: u64,
     /// What one instance can do at once by its `maxconn`, over all current processes; `None` where a server
@@ -40,6 +44,8 @@ pub struct Measure {
     /// Requests since the start of each process; differences of these are arrivals. By backend where the
     /// group has it for itself, else by server.
     pub totals: BTreeMap<Counter, u64>,
+    /// What waits where arrivals are counted by server, which counts a request when it gets it.
+    pub undealt: BTreeMap<Counter, f64>,
     /// Responses 5xx since the start of each process, by backend; in a shared one they may be somebody
     /// else's.
     pub errors: BTreeMap<Counter, u64>,
@@ -88,13 +94,18 @@ pub fn measure(reading: &Reading, instances: &BTreeSet<SocketAddr>) -> Result<Me
     if current.is_empty() {
         return Err(if reading.missing.is_empty() { Unknown::NoServer } else { missing() });
     }
+    let serving = serving(&current);
+    let (tunnels, left) = tunnels(&shares, &serving);
     Ok(Measure {
         at: reading.at,
+        tunnels,
+        left,
         work: shares.iter().map(Share::work).sum(),
         queued: shares.iter().map(Share::queued).sum(),
-        serving: serving(&current),
+        serving: serving.len() as u64,
         slots: slots(&current),
         totals: shares.iter().flat_map(Share::totals).collect(),
+        undealt: shares.iter().filter(|share| !share.counts_whole()).map(Share::undealt).collect(),
         errors: shares.iter().map(Share::errors).collect(),
         missing: reading.missing.clone(),
     })
@@ -132,9 +143,11 @@ impl Share<'_> {
     /// queue.
     fn work(&self) -> f64 {
         if self.others.is_empty() {
-            return self.backend.sessions as f64;
+            let tunnels: u64 = self.backend.servers.iter().map(|server| server.tunnels).sum();
+            return self.backend.sessions.saturating_sub(tunnels) as f64;
         }
-        let at_servers: u64 = self.ours.iter().map(|server| server.sessions + server.queue).sum();
+        let requests = |server: &&ServerSample| server.sessions.saturating_sub(server.tunnels);
+        let at_servers: u64 = self.ours.iter().map(|server| requests(server) + server.queue).sum();
         at_servers as f64 + self.unassigned() * self.part()
     }
 
@@ -161,23 +174,44 @@ impl Share<'_> {
         if total == 0 { 1.0 } else { ours as f64 / total as f64 }
     }
 
+    /// Whether all that arrives at the backend is the group's.
+    fn counts_whole(&self) -> bool {
+        self.others.is_empty() && self.backend.requests > 0
+    }
+
     fn totals(&self) -> Vec<(Counter, u64)> {
-        let of = |server: &str| Counter::of(self.sample.process, &self.backend.name, server);
-        if self.others.is_empty() && self.backend.requests > 0 {
-            return vec![(of(""), self.backend.requests)];
+        if self.counts_whole() {
+            return vec![(self.counter(""), self.backend.requests)];
         }
-        self.ours.iter().map(|server| (of(&server.name), server.total)).collect()
+        self.ours.iter().map(|server| (self.counter(&server.name), server.total)).collect()
+    }
+
+    fn undealt(&self) -> (Counter, f64) {
+        (self.counter(""), self.queued())
     }
 
     fn errors(&self) -> (Counter, u64) {
-        (Counter::of(self.sample.process, &self.backend.name, ""), self.backend.errors)
+        (self.counter(""), self.backend.errors)
+    }
+
+    fn counter(&self, server: &str) -> Counter {
+        Counter::of(self.sample.process, &self.backend.name, server)
     }
 }
 
-fn serving(current: &[&Share<'_>]) -> u64 {
+/// The instances that take new sessions.
+fn serving(current: &[&Share<'_>]) -> BTreeSet<SocketAddr> {
     let servers = current.iter().flat_map(|share| &share.ours);
-    let addresses: BTreeSet<_> = servers.filter(|s| s.state.serves()).filter_map(|s| s.address).collect();
-    addresses.len() as u64
+    servers.filter(|server| server.state.serves()).filter_map(|server| server.address).collect()
+}
+
+/// The group's tunnels: on those that serve, and on all others.
+fn tunnels(shares: &[Share<'_>], serving: &BTreeSet<SocketAddr>) -> (f64, f64) {
+    let servers = shares.iter().flat_map(|share| &share.ours);
+    let (stay, left): (Vec<_>, Vec<_>) =
+        servers.partition(|server| server.address.is_some_and(|at| serving.contains(&at)));
+    let sum = |servers: Vec<&&ServerSample>| servers.iter().map(|server| server.tunnels).sum::<u64>() as f64;
+    (sum(stay), sum(left))
 }
 
 /// The mean over the group's instances of what all current processes together let one have at once. `maxconn`

@@ -25,6 +25,7 @@ mod schedule;
 mod seen;
 pub mod simulate;
 mod strategy;
+mod tunnels;
 
 pub use cron::Cron;
 pub use decide::decide;
@@ -45,3 +46,4 @@ pub use sample::{BackendSample, Process, Sample, ServerSample, ServerState};
 pub use schedule::{End, Schedule};
 pub use seen::{Deployment, Scale, Seen, Timing};
 pub use strategy::{margin_factor, pass_through, target_value, threshold, waiting};
+pub use tunnels::Tunnels;

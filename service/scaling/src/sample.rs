@@ -48,6 +48,9 @@ pub struct BackendSample {
     pub requests: u64,
     /// Responses 5xx since the process started.
     pub errors: u64,
+    /// Tunnels (websockets) that ended since the process started: `hrsp_1xx`, which a backend counts at the end.
+    #[serde(default)]
+    pub tunnels_ended: u64,
     /// Its servers, in the order HAProxy lists them.
     pub servers: Vec<ServerSample>,
 }
@@ -82,6 +85,12 @@ pub struct ServerSample {
     pub maxconn: Option<u64>,
     /// Sessions since the process started.
     pub total: u64,
+    /// Tunnels (websockets) that began since the process started. With interim responses (100, 103) it may be some too many.
+    #[serde(default)]
+    pub tunnels_begun: u64,
+    /// How many of its sessions are tunnels that are open, as far as [`Tunnels`](crate::Tunnels) can tell.
+    #[serde(default)]
+    pub tunnels: u64,
     /// Whether it only serves when no other does.
     pub backup: bool,
     /// Seconds since HAProxy changed its state (`lastchg`); `None` where it does not say. A server that was
@@ -125,6 +134,7 @@ mod tests {
             queue,
             requests,
             errors: 0,
+            tunnels_ended: 0,
             servers: Vec::new(),
         };
         let pressed =

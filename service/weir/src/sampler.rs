@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir_haproxy::{Absence, Completeness, Haproxy, Reading, SocketError, Version};
-use weir_scaling::{BackendSample, Process, Sample, ServerSample};
+use weir_scaling::{BackendSample, Process, Sample, ServerSample, Tunnels};
 
 use crate::chain::chain;
 use crate::pool_loop::{Event, Seen, SeenServer, SeenServers};
@@ -52,12 +52,15 @@ pub(crate) async fn run(
     cancel: CancellationToken,
 ) {
     let mut version = KnownVersion::default();
-    let mut since = Since::default();
+    let (mut since, mut tunnels) = (Since::default(), Tunnels::default());
     let (mut was_read, mut pace, mut next) = (false, Pace::default(), Instant::now());
     while cancel.run_until_cancelled(tokio::time::sleep_until(next.into())).await.is_some() {
         let begin = Instant::now();
         let reading = match look(&haproxy, pace.before.is_some()).await {
-            Ok(reading) => Ok(Arc::new(reading)),
+            Ok(mut reading) => {
+                tunnels.fill(&mut reading.samples);
+                Ok(Arc::new(reading))
+            }
             Err(error) => Err(why(&haproxy, &error, was_read).await),
         };
         was_read |= reading.is_ok();
@@ -238,11 +241,21 @@ mod tests {
             queue: 1,
             maxconn: None,
             total: 9,
+            tunnels_begun: 0,
+            tunnels: 0,
             backup: false,
             unchanged_for,
         };
         let name = "web".to_owned();
-        vec![BackendSample { name, sessions: 3, queue: 1, requests: 9, errors: 0, servers: vec![server] }]
+        vec![BackendSample {
+            name,
+            sessions: 3,
+            queue: 1,
+            requests: 9,
+            errors: 0,
+            tunnels_ended: 0,
+            servers: vec![server],
+        }]
     }
 
     #[test]

@@ -177,6 +177,7 @@ fn inputs(load: &Load) -> BTreeMap<&'static str, f64> {
         ("slots", load.slots),
         ("rate", load.rate),
         ("completions", load.completions),
+        ("tunnels", Some(load.tunnels).filter(|tunnels| *tunnels > 0.0)),
         ("service_time", load.service_time),
     ];
     inputs.extend(some.into_iter().filter_map(|(name, value)| Some((name, value?))));
@@ -185,8 +186,10 @@ fn inputs(load: &Load) -> BTreeMap<&'static str, f64> {
 
 fn work_words(load: &Load, need: &Need, slots: f64) -> String {
     let (work, busy, wanted) = (load.work, need.busy, need.wanted);
+    let tunnels =
+        if load.tunnels < 0.5 { String::new() } else { format!(" and {:.0} tunnels", load.tunnels) };
     let words = format!(
-        "work of {work:.1}, {busy:.1} slots busy and {wanted:.1} needed on instances of {slots:.0} slots"
+        "work of {work:.1}{tunnels}, {busy:.1} slots busy and {wanted:.1} needed on instances of {slots:.0} slots"
     );
     if need.queue < 0.5 {
         return words;

@@ -20,13 +20,23 @@ fn server(n: u8, sessions: u64, queue: u64) -> ServerSample {
         queue,
         maxconn: Some(10),
         total: 100,
+        tunnels_begun: 0,
+        tunnels: 0,
         backup: false,
         unchanged_for: None,
     }
 }
 
 fn backend(sessions: u64, queue: u64, servers: Vec<ServerSample>) -> BackendSample {
-    BackendSample { name: "web".to_owned(), sessions, queue, requests: 0, errors: 0, servers }
+    BackendSample {
+        name: "web".to_owned(),
+        sessions,
+        queue,
+        requests: 0,
+        errors: 0,
+        tunnels_ended: 0,
+        servers,
+    }
 }
 
 fn sample(pid: u32, leaving: bool, backends: Vec<BackendSample>) -> Sample {
@@ -96,6 +106,31 @@ fn slots_add_up_over_processes_and_not_over_backends() {
     assert_eq!(slots(apart), Some(10.0), "each is in a process of its own");
     let without = ServerSample { maxconn: None, ..server(2, 0, 0) };
     assert_eq!(slots(vec![sample(1, false, vec![backend(0, 0, vec![server(1, 0, 0), without])])]), None);
+}
+
+#[test]
+fn tunnels_count_for_whom_they_stay_on() {
+    let with = |n, sessions, tunnels| ServerSample { tunnels, ..server(n, sessions, 0) };
+    let draining = ServerSample { state: ServerState::Drain, ..with(2, 6, 5) };
+    let own = backend(16, 0, vec![with(1, 10, 7), draining.clone()]);
+    let measured = |own, of: &[u8]| {
+        let measure = measure(&reading(vec![sample(1, false, vec![own])]), &group(of)).unwrap();
+        (measure.work, measure.tunnels, measure.left)
+    };
+    assert_eq!(measured(own, &[1, 2]), (4.0, 7.0, 5.0));
+    let shared = || backend(28, 2, vec![with(1, 10, 7), draining.clone(), with(3, 10, 4)]);
+    assert_eq!(measured(shared(), &[1, 2]), (5.0, 7.0, 5.0), "half of the queue is theirs");
+    assert_eq!(measured(shared(), &[3]), (7.0, 4.0, 0.0));
+}
+
+#[test]
+fn an_instance_that_serves_in_one_process_keeps_its_tunnels_in_all() {
+    let old = backend(3, 0, vec![ServerSample { tunnels: 3, state: ServerState::Maint, ..server(1, 3, 0) }]);
+    let new = backend(2, 0, vec![ServerSample { tunnels: 1, ..server(1, 2, 0) }]);
+    let measure =
+        measure(&reading(vec![sample(2, false, vec![new]), sample(1, true, vec![old])]), &group(&[1]))
+            .unwrap();
+    assert_eq!((measure.work, measure.tunnels, measure.left), (1.0, 4.0, 0.0));
 }
 
 #[test]

@@ -24,18 +24,20 @@ pub enum Demand {
 /// A group's load. Rates are a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Load {
-    /// Work in the system, the mean of the last [`SMOOTHING`](super::SMOOTHING).
+    /// Work in the system without tunnels, the mean of the last [`SMOOTHING`](super::SMOOTHING).
     pub work: f64,
     /// The part of it that waits.
     pub queued: f64,
+    /// Tunnels (websockets) on the instances that serve, the same mean: they stay there, and keep slots.
+    pub tunnels: f64,
     /// What waited at the newest measure and at the one before.
     pub queues: [f64; 2],
     /// By how much more wait than at a look of the last seconds, in square roots of what arrived since then: the most.
     pub growth: f64,
-    /// Slots that were busy, the mean over the longest time in which it did not change by more than chance
+    /// Slots that were busy with requests, the mean over the longest time in which it did not change by more than chance
     /// does.
     pub steady: f64,
-    /// By how much the busy slots rise in a second; 0 where a rise may be chance.
+    /// By how much the busy slots, those of tunnels too, rise in a second; 0 where a rise may be chance.
     pub slope: f64,
     /// Requests that arrive; `None` with a single measure.
     pub rate: Option<f64>,
@@ -66,9 +68,10 @@ pub struct Load {
 }
 
 impl Load {
-    /// Slots of the instances that serve; `None` where it is unknown what one can do at once.
+    /// Slots of the instances that serve, less those that tunnels keep; `None` where it is unknown what one can do at once,
+    /// or none is left.
     pub fn capacity(&self) -> Option<f64> {
-        self.slots.map(|slots| slots * self.serving as f64).filter(|slots| *slots > 0.0)
+        self.slots.map(|slots| slots * self.serving as f64 - self.tunnels).filter(|slots| *slots > 0.0)
     }
 
     /// Whether requests wait because every slot is busy, rather than for a moment at a single server.

@@ -76,6 +76,8 @@ struct Point {
     at: SystemTime,
     work: f64,
     queued: f64,
+    tunnels: f64,
+    left: f64,
     serving: u64,
     slots: Option<f64>,
     /// The time since the point before; nothing after a gap.
@@ -90,9 +92,14 @@ impl Point {
         (self.work - self.queued).max(0.0)
     }
 
+    /// Everything that is in the system.
+    fn sessions(&self) -> f64 {
+        self.work + self.tunnels + self.left
+    }
+
     /// Whether there was work: also where all that came was done with before anybody looked.
     fn is_busy(&self) -> bool {
-        self.work > 0.0 || self.arrived > 0.0
+        self.sessions() > 0.0 || self.arrived > 0.0
     }
 }
 
@@ -142,6 +149,8 @@ impl History {
             at: measure.at,
             work: measure.work,
             queued: measure.queued,
+            tunnels: measure.tunnels,
+            left: measure.left,
             serving: measure.serving,
             slots: measure.slots,
             seconds: 0.0,
@@ -151,7 +160,8 @@ impl History {
         };
         if let Some(before) = self.newest.as_ref().filter(|before| within(before.at, measure.at, FRESH)) {
             point.seconds = seconds(before.at, measure.at);
-            point.arrived = counted(&before.totals, &measure.totals);
+            let dealt = counted(&before.totals, &measure.totals);
+            point.arrived = (dealt + grown(&before.undealt, &measure.undealt)).max(0.0);
             // What came and is no longer there.
             point.completed = (point.arrived + before.work - measure.work).max(0.0);
             point.errors = counted(&before.errors, &measure.errors);
@@ -204,6 +214,7 @@ impl History {
         Load {
             work: self.mean(SMOOTHING, |point| point.work),
             queued: self.mean(SMOOTHING, |point| point.queued),
+            tunnels: self.mean(SMOOTHING, |point| point.tunnels),
             queues: [queues.next().unwrap_or(0.0), queues.next().unwrap_or(0.0)],
             growth: self.growth(),
             steady: self.steady(),
@@ -306,7 +317,7 @@ impl History {
         self.latest(PART * (number + 1)).filter(inside)
     }
 
-    /// The rise of the busy slots, where it is no chance, and went on through both halves of the window: a
+    /// The rise of the busy slots, those of tunnels too, where it is no chance, and went on through both halves of the window: a
     /// jump does not, and neither does a rise that is over. Less than most of the window is no trend: after a
     /// start all connections come back.
     fn slope(&self) -> f64 {
@@ -316,7 +327,7 @@ impl History {
             return 0.0;
         }
         let values: Vec<(f64, f64)> =
-            points.iter().map(|point| (seconds(oldest.at, point.at), point.busy())).collect();
+            points.iter().map(|point| (seconds(oldest.at, point.at), point.busy() + point.tunnels)).collect();
         let (late, early) = values.split_at(values.len() / 2);
         match (slope(&values), slope(early), slope(late)) {
             (Some((rise, sure)), Some((early, _)), Some((late, _))) if sure > SIGNIFICANT => {
@@ -385,6 +396,11 @@ fn counted(before: &BTreeMap<Counter, u64>, after: &BTreeMap<Counter, u64>) -> f
         None => 0,
     };
     after.iter().map(|(counter, &total)| since(counter, total)).sum::<u64>() as f64
+}
+
+/// By how much there is more than at the reading before, where there was one.
+fn grown(before: &BTreeMap<Counter, f64>, after: &BTreeMap<Counter, f64>) -> f64 {
+    after.iter().filter_map(|(counter, now)| Some(now - before.get(counter)?)).sum()
 }
 
 #[cfg(test)]

@@ -95,11 +95,13 @@ fn by_the_second<'a>(points: impl DoubleEndedIterator<Item = &'a Point>) -> Vec<
 fn value(signal: Signal, point: &Point) -> Option<f64> {
     let a_second = |count: f64| (point.seconds > 0.0).then(|| count / point.seconds);
     match signal {
-        Signal::Concurrency => Some(point.work),
-        Signal::ConcurrencyPerServer => per_instance(point.work, point),
+        Signal::Concurrency => Some(point.sessions()),
+        Signal::ConcurrencyPerServer => per_instance(point.work + point.tunnels, point),
         Signal::Queue => Some(point.queued),
         Signal::Rate => a_second(point.arrived),
-        Signal::Busy => per_instance(point.busy(), point).and_then(|busy| Some(busy / point.slots?)),
+        Signal::Busy => {
+            per_instance(point.busy() + point.tunnels, point).and_then(|busy| Some(busy / point.slots?))
+        }
         Signal::Errors => a_second(point.errors),
     }
 }

@@ -14,9 +14,12 @@ fn measure(second: u64, work: f64) -> Measure {
         at: at(second),
         work,
         queued: 0.0,
+        tunnels: 0.0,
+        left: 0.0,
         serving: 2,
         slots: Some(10.0),
         totals: BTreeMap::new(),
+        undealt: BTreeMap::new(),
         errors: BTreeMap::new(),
         missing: Vec::new(),
     }
@@ -64,11 +67,47 @@ fn a_trend_must_be_no_chance_and_not_over() {
 }
 
 #[test]
+fn tunnels_keep_slots_and_make_no_request_long() {
+    let mut history = History::new(WINDOW);
+    for second in 0..=60 {
+        let totals = BTreeMap::from([(counter(), 50 * second)]);
+        let tunnels = 2.0 * second as f64;
+        history.push(Ok(Measure { totals, tunnels, left: 7.0, serving: 20, ..measure(second, 5.0) }));
+    }
+    let load = load(&history, 60);
+    assert!((load.service_time.unwrap() - 0.1).abs() < 1e-9, "{load:?}");
+    assert!((load.slope - 2.0).abs() < 1e-6, "more of them come: {load:?}");
+    assert_eq!((load.work, load.tunnels, load.capacity()), (5.0, 118.0, Some(82.0)));
+    assert_eq!(load.idle, None);
+    let mut nothing = after([(0, 0.0), (1, 0.0)]);
+    assert!(matches!(nothing.demand(at(1)), Demand::Known(Load { idle: Some(_), .. })));
+    nothing.push(Ok(Measure { left: 1.0, ..measure(2, 0.0) }));
+    assert!(matches!(nothing.demand(at(2)), Demand::Known(Load { idle: None, .. })), "one is not done yet");
+}
+
+#[test]
+fn what_waits_undealt_has_arrived() {
+    let mut history = History::new(WINDOW);
+    for second in 0..=10_u64 {
+        // 30 a second are dealt and 20 more wait each second.
+        let totals = BTreeMap::from([(counter(), 30 * second)]);
+        let waiting = 20.0 * second as f64;
+        let undealt = BTreeMap::from([(counter(), waiting)]);
+        history.push(Ok(Measure { totals, undealt, queued: waiting, ..measure(second, 3.0 + waiting) }));
+    }
+    let load = load(&history, 10);
+    assert_eq!((load.rate, load.completions), (Some(50.0), Some(30.0)));
+}
+
+fn counter() -> Counter {
+    Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "")
+}
+
+#[test]
 fn service_times_are_by_littles_law() {
     let mut history = History::new(WINDOW);
     for second in 0..=20 {
-        let counter = Counter::of(crate::sample::Process { node: 0, pid: 1, started: 1 }, "web", "");
-        let totals = BTreeMap::from([(counter, 50 * second)]);
+        let totals = BTreeMap::from([(counter(), 50 * second)]);
         history.push(Ok(Measure { totals, ..measure(second, 5.0) }));
     }
     let load = load(&history, 20);

@@ -160,6 +160,7 @@ fn reading(view: &View<'_>) -> Reading {
         queue: view.queued(),
         requests: view.pool.arrived(),
         errors: 0,
+        tunnels_ended: 0,
         servers: servers.collect(),
     };
     let process = Process { node: 0, pid: 1, started: BEGINNING };
@@ -181,6 +182,8 @@ fn sample(view: &View<'_>, number: usize, state: ServerState, unchanged_for: u64
         queue: 0,
         maxconn: Some(u64::from(view.pool.slots())),
         total: server.total,
+        tunnels_begun: 0,
+        tunnels: 0,
         backup: false,
         unchanged_for: Some(unchanged_for),
     }

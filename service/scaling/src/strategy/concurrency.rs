@@ -41,32 +41,35 @@ pub(crate) struct Need {
 /// What `load` needs.
 pub(crate) fn need(load: &Load, options: &Concurrency, outlook: Outlook) -> Need {
     let busy = offered(load, outlook);
-    let margin = margin(busy, options, outlook);
+    let margin = margin(busy, load.tunnels, options, outlook);
     let lasting = by_arrivals(load, load.rate, outlook).min(busy);
     let queue = queue_then(load, outlook);
     let clearing = queue * load.service_time.unwrap_or(0.0) / options.queue_drain.as_secs_f64();
+    let all = busy + load.tunnels;
     Need {
-        busy,
-        steady: lasting + lasting_margin(lasting, options, outlook),
-        least: busy + (margin / 2.0).max(clearing),
-        wanted: busy + margin.max(clearing),
+        busy: all,
+        steady: lasting + load.tunnels + lasting_margin(lasting, load.tunnels, options, outlook),
+        least: all + (margin / 2.0).max(clearing),
+        wanted: all + margin.max(clearing),
         queue,
     }
 }
 
-/// What is kept free for spread and growth. A target that somebody chose stands instead.
-fn margin(busy: f64, options: &Concurrency, outlook: Outlook) -> f64 {
+/// What is kept free for spread and growth. A target that somebody chose stands instead. Tunnels come and go too slowly to
+/// spread within the time that is looked ahead.
+fn margin(busy: f64, tunnels: f64, options: &Concurrency, outlook: Outlook) -> f64 {
+    let all = busy + tunnels;
     if let Some(target) = options.target {
-        return busy / target - busy;
+        return all / target - all;
     }
     let spread = margin_factor(options.wait) * busy.sqrt();
-    spread.max(Concurrency::HEADROOM * busy).max(growth(busy, outlook))
+    spread.max(Concurrency::HEADROOM * all).max(growth(all, outlook))
 }
 
 /// The same for what was needed in a window, whose highest has the spread in it already.
-fn lasting_margin(lasting: f64, options: &Concurrency, outlook: Outlook) -> f64 {
-    let half = margin(lasting, options, Outlook { horizon: Duration::ZERO, ..outlook }) / 2.0;
-    if options.target.is_some() { half } else { half.max(growth(lasting, outlook)) }
+fn lasting_margin(lasting: f64, tunnels: f64, options: &Concurrency, outlook: Outlook) -> f64 {
+    let half = margin(lasting, tunnels, options, Outlook { horizon: Duration::ZERO, ..outlook }) / 2.0;
+    if options.target.is_some() { half } else { half.max(growth(lasting + tunnels, outlook)) }
 }
 
 /// By how much the load may grow before anything can be done about it.
@@ -74,11 +77,11 @@ fn growth(busy: f64, outlook: Outlook) -> f64 {
     busy * (Concurrency::GROWTH * outlook.horizon.as_secs_f64()).min(Concurrency::MOST_GROWTH)
 }
 
-/// Slots that would be busy. Without a queue they are counted, and a trend is carried on until the next
+/// Slots that requests would keep busy. Without a queue they are counted, and a trend is carried on until the next
 /// decision can take effect, though never beyond twice of what is. With a queue the count of busy slots only
 /// shows how many there are, so it is computed from arrivals.
 fn offered(load: &Load, outlook: Outlook) -> f64 {
-    let rise = (load.slope * outlook.horizon.as_secs_f64()).clamp(0.0, load.steady);
+    let rise = (load.slope * outlook.horizon.as_secs_f64()).clamp(0.0, load.steady + load.tunnels);
     let calm = load.steady + if load.is_saturated() { 0.0 } else { rise };
     let pressed = if load.is_saturated() || outlook.rush {
         by_arrivals(load, arrivals(load, outlook, outlook.horizon), outlook)
@@ -150,6 +153,18 @@ mod tests {
         assert_eq!(slots(&load, &targeted), (44.0, 44.0, 49.0));
         let large = Load { work: 500.0, steady: 500.0, ..Load::default() };
         assert_eq!(slots(&large, &Concurrency::default()), (525.0, 530.0, 550.0), "a tenth is free at least");
+    }
+
+    #[test]
+    fn tunnels_need_their_slots_and_no_spread() {
+        let load = Load { work: 39.0, steady: 39.0, tunnels: 10.0, ..Load::default() };
+        assert_eq!(slots(&load, &Concurrency::default()), (51.0, 52.0, 54.0));
+        let alone = Load { tunnels: 200.0, ..Load::default() };
+        let (least, _, wanted) = slots(&alone, &Concurrency::default());
+        assert_eq!((least, wanted), (210.0, 220.0), "a tenth is free at least");
+        let targeted = Concurrency { target: Some(0.5), ..Concurrency::default() };
+        let (least, _, wanted) = slots(&alone, &targeted);
+        assert_eq!((least, wanted), (300.0, 400.0));
     }
 
     #[test]

@@ -19,13 +19,15 @@ pub(super) struct Policies {
     alarm: IntGaugeVec,
     work: GaugeVec,
     queued: GaugeVec,
+    tunnels: GaugeVec,
     blocked: CounterVec,
     decisions: IntCounterVec,
 }
 
 impl Policies {
     pub(super) fn new(make: &Maker) -> prometheus::Result<Self> {
-        let work = "Sessions that a group serves, with requests that wait.";
+        let work = "Requests that a group serves and those that wait, without tunnels.";
+        let tunnels = "Tunnels (websockets) on instances that serve.";
         let alarm = "1 where more instances are needed and would not help: what they share is slow.";
         let blocked = "Time in which a group needed more and Nomad refused to scale.";
         Ok(Self {
@@ -35,6 +37,7 @@ impl Policies {
             alarm: make.gauges("policy_alarm", alarm, &GROUP)?,
             work: make.floats("policy_work", work, &GROUP)?,
             queued: make.floats("policy_queued", "Requests that wait for a group.", &GROUP)?,
+            tunnels: make.floats("policy_tunnels", tunnels, &GROUP)?,
             blocked: make.sums("policy_blocked_seconds_total", blocked, &GROUP)?,
             decisions: make.counters(
                 "policy_decisions_total",
@@ -48,7 +51,7 @@ impl Policies {
         for gauge in [&self.count, &self.wanted, &self.draining, &self.alarm] {
             gauge.reset();
         }
-        for gauge in [&self.work, &self.queued] {
+        for gauge in [&self.work, &self.queued, &self.tunnels] {
             gauge.reset();
         }
         for policy in policies {
@@ -67,7 +70,7 @@ impl Policies {
         self.wanted.with_label_values(&labels).set(number("to"));
         self.alarm.with_label_values(&labels).set(i64::from(decision["alarm"] == true));
         let load = &decision["demand"]["known"];
-        for (gauge, name) in [(&self.work, "work"), (&self.queued, "queued")] {
+        for (gauge, name) in [(&self.work, "work"), (&self.queued, "queued"), (&self.tunnels, "tunnels")] {
             if let Some(value) = load[name].as_f64() {
                 gauge.with_label_values(&labels).set(value);
             }

@@ -257,6 +257,8 @@ pub(crate) mod tests {
             queue: 0,
             maxconn: Some(10),
             total: requests,
+            tunnels_begun: 0,
+            tunnels: 0,
             backup: false,
             unchanged_for: None,
         };
@@ -266,6 +268,7 @@ pub(crate) mod tests {
             queue: 0,
             requests,
             errors: 0,
+            tunnels_ended: 0,
             servers: vec![server],
         };
         let process = Process { node: 0, pid, started: 5 };

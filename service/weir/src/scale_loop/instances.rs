@@ -99,6 +99,8 @@ mod tests {
             queue: 0,
             maxconn: None,
             total: 0,
+            tunnels_begun: 0,
+            tunnels: 0,
             backup: false,
             unchanged_for: None,
         };
@@ -108,6 +110,7 @@ mod tests {
             queue: 0,
             requests: 0,
             errors: 0,
+            tunnels_ended: 0,
             servers: vec![server],
         };
         let process = Process { node: 0, pid: 1, started: 1 };

@@ -191,6 +191,8 @@ impl World {
             queue: 0,
             maxconn: Some(5),
             total: 0,
+            tunnels_begun: 0,
+            tunnels: 0,
             backup: false,
             unchanged_for: None,
         };
@@ -200,6 +202,7 @@ impl World {
             queue: 0,
             requests: 0,
             errors: 0,
+            tunnels_ended: 0,
             servers: [1001, 1002].into_iter().take(self.instances).map(server).collect(),
         };
         let process = Process { node: 0, pid: 1, started: 1 };

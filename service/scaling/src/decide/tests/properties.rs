@@ -101,11 +101,13 @@ prop_compose! {
         (newest, done) in (option::of(0.0f64..2000.0), option::of(0.0f64..2000.0)),
         (serving, slots, time) in (0u64..40, option::of(0.1f64..50.0), option::of(0.001f64..1000.0)),
         (slope, errors_rise, idle) in (0.0f64..20.0, any::<bool>(), option::of(0u64..1000)),
+        tunnels in prop_oneof![Just(0.0), 0.0f64..500.0],
         missing in vec("lb", 0..2),
     ) -> Load {
         Load {
             work: busy + queue,
             queued: queue,
+            tunnels,
             queues: [queue, before],
             steady: busy,
             slope,

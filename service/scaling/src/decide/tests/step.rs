@@ -137,9 +137,12 @@ impl World {
             at: moment(at),
             work: (busy + self.queue.len()) as f64,
             queued: self.queue.len() as f64,
+            tunnels: 0.0,
+            left: 0.0,
             serving: self.servers.iter().filter(|one| one.serves <= at && !one.draining).count() as u64,
             slots: Some(SLOTS as f64),
             totals: BTreeMap::from([(counter, self.arrived)]),
+            undealt: BTreeMap::new(),
             errors: BTreeMap::new(),
             missing: Vec::new(),
         }

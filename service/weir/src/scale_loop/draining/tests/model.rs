@@ -238,6 +238,8 @@ impl Model {
             queue: 0,
             maxconn: Some(SLOTS),
             total: 0,
+            tunnels_begun: 0,
+            tunnels: 0,
             backup: false,
             unchanged_for: None,
         };
@@ -246,7 +248,15 @@ impl Model {
         let served: u64 = servers.iter().map(|server| server.sessions).sum();
         let sessions = served.max(self.load);
         let queue = sessions - served;
-        let backend = BackendSample { name: "web".into(), sessions, queue, requests: 0, errors: 0, servers };
+        let backend = BackendSample {
+            name: "web".into(),
+            sessions,
+            queue,
+            requests: 0,
+            errors: 0,
+            tunnels_ended: 0,
+            servers,
+        };
         let process = Process { node: 0, pid: 1, started: 1 };
         let sample = Sample { at: self.time, process, leaving: false, backends: vec![backend] };
         Reading { at: self.time, samples: vec![sample], missing: Vec::new() }
