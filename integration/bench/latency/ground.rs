@@ -65,6 +65,13 @@ impl Ground {
         })
     }
 
+    /// Whether weir's default `max_connections` is enough for a query per service.
+    pub(crate) fn has_a_connection_each(&self) -> bool {
+        /// 150 less those that are kept free, and less the probe.
+        const ENOUGH: usize = 133;
+        self.size.0 <= ENOUGH
+    }
+
     /// Nothing is left of the program that ran before.
     pub(crate) fn clear(&self) {
         for name in ["haproxy.cfg", "haproxy.cfg.hbs"] {

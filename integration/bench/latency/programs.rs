@@ -41,6 +41,11 @@ impl Running {
         wait_rendered(ground).await;
         let haproxy = ground.site.haproxy().await;
         weir.wait_ready().await;
+        if ground.has_a_connection_each() {
+            // At first it leaves room for the connections of one that ran before.
+            let is_narrow = |status: &serde_json::Value| status["consul"]["mode"] == "narrow";
+            weir.wait_status("a query for each service", Duration::from_mins(2), is_narrow).await;
+        }
         ground.wait_answered().await;
         Self::Weir { weir, haproxy }
     }

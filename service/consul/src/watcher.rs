@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use weir_pools::{Catalogue, Query};
 
-use crate::allot::{Allotment, Datacenter, allot, budget};
+use crate::allot::{Allotment, Datacenter, allot, budget, budget_at_start};
 use crate::gate::State;
 use crate::poll::Poll;
 use crate::reader::{Event, sweep};
@@ -60,6 +60,8 @@ impl Watcher {
         let mut tick = ticks();
         // Where nobody can change what is wanted any more, it stays as it is.
         let mut changing = true;
+        let settled = tokio::time::sleep_until(self.follower.settles);
+        tokio::pin!(settled);
         self.want();
         loop {
             tokio::select! {
@@ -69,6 +71,7 @@ impl Watcher {
                 },
                 Some(event) = self.events.recv() => self.take(event),
                 _ = self.gate.changed() => {}
+                () = &mut settled, if !self.follower.is_settled => self.follower.settle(),
                 _ = tick.tick() => {}
             }
             self.tell();
@@ -113,6 +116,11 @@ impl Watcher {
     }
 }
 
+/// How long Consul keeps a blocking query: the wait, up to a sixteenth more, and what it takes to end.
+fn left_behind(wait: Duration) -> Duration {
+    wait + wait / 16 + Duration::from_secs(1)
+}
+
 fn ticks() -> Interval {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -124,6 +132,9 @@ struct Follower {
     client: Client,
     send: mpsc::Sender<Event>,
     wanted: BTreeSet<Query>,
+    /// When what ran before has no connections any more.
+    settles: Instant,
+    is_settled: bool,
     problems: BTreeMap<Query, String>,
     narrow: BTreeMap<Query, AbortOnDropHandle<()>>,
     wide: BTreeMap<Datacenter, Wide>,
@@ -140,6 +151,8 @@ struct Wide {
 impl Follower {
     fn new(client: Client, send: mpsc::Sender<Event>) -> Self {
         Self {
+            settles: Instant::now() + left_behind(client.options().wait),
+            is_settled: false,
             client,
             send,
             wanted: BTreeSet::new(),
@@ -152,13 +165,21 @@ impl Follower {
 
     /// Starts and stops tasks as it takes.
     fn follow(&mut self, wanted: &BTreeSet<Query>) {
-        let budget = budget(self.client.options().max_connections);
+        let most = self.client.options().max_connections;
+        let budget = if self.is_settled { budget(most) } else { budget_at_start(most) };
         let Allotment { narrow, wide, share, sweep } = allot(wanted, budget);
         self.problems.retain(|query, _| wanted.contains(query));
         self.wanted.clone_from(wanted);
         self.follow_narrow(narrow);
         self.follow_wide(wide, share);
         self.follow_swept(sweep);
+    }
+
+    /// From now on all connections may be used.
+    fn settle(&mut self) {
+        self.is_settled = true;
+        let wanted = self.wanted.clone();
+        self.follow(&wanted);
     }
 
     fn follow_narrow(&mut self, queries: BTreeSet<Query>) {

@@ -1,5 +1,8 @@
 //! Against a real Consul.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -89,6 +92,46 @@ async fn services_are_followed_where_even_the_nodes_do_not_fit() {
     changes_are_seen(&consul, &mut seen).await;
 }
 
+#[tokio::test]
+async fn one_that_starts_again_leaves_room_for_the_connections_of_the_one_before() {
+    let Some(consul) = Consul::start().await else { return };
+    let queries = || (0..12).map(|n| service(&format!("s{n}")));
+    let few = weir_consul::Options {
+        max_connections: 30,
+        wait: Duration::from_secs(1),
+        ..options(&consul.address())
+    };
+    let mut seen = watched(few, queries());
+    until("few connections at first", &mut seen.health, |health| health.mode == Mode::Wide).await;
+    consul.register("n", "s7", "s7", 1, None).await;
+    seen.instances("a change", "s7", |all| ports(all) == [1]).await;
+    until("then one each", &mut seen.health, |health| health.mode == Mode::Narrow && health.watches >= 12)
+        .await;
+    consul.register("n", "s7", "s7", 2, None).await;
+    seen.instances("another", "s7", |all| ports(all) == [2]).await;
+}
+
+#[tokio::test]
+async fn many_services_are_answered_at_once_after_a_restart() {
+    let Some(consul) = Consul::start().await else { return };
+    let queries = || (0..120).map(|n| service(&format!("s{n}")));
+    let all = |health: &Arc<weir_consul::Health>| health.mode == Mode::Narrow && health.watches >= 120;
+    // So many that it has a connection each from its start on.
+    let many = weir_consul::Options { max_connections: 250, ..options(&consul.address()) };
+    let mut before = watched(many, queries());
+    until("a connection each", &mut before.health, all).await;
+    drop(before);
+    let mut after = watched(options(&consul.address()), queries());
+    until("all are answered", &mut after.catalogue, |catalogue| catalogue.iter().count() == 120).await;
+    consul.register("n", "s7", "s7", 1, None).await;
+    after.instances("a change", "s7", |all| ports(all) == [1]).await;
+    let health = after.health.borrow().clone();
+    assert_eq!((health.state, health.error.as_deref()), (Reach::Ok, None));
+    // Consul counts what is gone too, for a minute.
+    let room = 200 - 120;
+    assert!(health.watches + 16 <= room, "{}", health.watches);
+}
+
 async fn changes_are_seen(consul: &Consul, seen: &mut crate::rig::Watched) {
     until("all services", &mut seen.catalogue, |c| {
         names().all(|name| c.instances(&service(&name)).is_some_and(|all| all.len() == 5))
@@ -147,7 +190,7 @@ async fn a_consul_that_comes_back_empty_is_followed_soon_and_without_a_busy_loop
 fn present(consul: &Consul, value: &str) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let cancel = CancellationToken::new();
     let client = Client::new(options(&consul.address())).unwrap();
-    let (folder, ttl) = ("weir/test/peers".to_owned(), std::time::Duration::from_secs(10));
+    let (folder, ttl) = ("weir/test/peers".to_owned(), Duration::from_secs(10));
     let presence = Presence { folder, value: value.to_owned(), ttl };
     (cancel.clone(), tokio::spawn(be_present(client, presence, cancel)))
 }
@@ -167,7 +210,7 @@ async fn who_is_there_is_written_and_goes_a_while_after_it() {
     };
     let are = |wanted: &[&str]| {
         let wanted: Vec<String> = wanted.iter().map(|value| (*value).to_owned()).collect();
-        move |catalogue: &std::sync::Arc<weir_pools::Catalogue>| values(catalogue) == Some(wanted.clone())
+        move |catalogue: &Arc<weir_pools::Catalogue>| values(catalogue) == Some(wanted.clone())
     };
     until("nobody", &mut seen.catalogue, are(&[])).await;
     let (cancel, ended) = present(&consul, "a");
