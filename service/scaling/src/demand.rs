@@ -44,6 +44,8 @@ pub struct Measure {
     /// Requests since the start of each process; differences of these are arrivals. By backend where the
     /// group has it for itself, else by server.
     pub totals: BTreeMap<Counter, u64>,
+    /// Tunnels that began since the start of each process, by server.
+    pub begun: BTreeMap<Counter, f64>,
     /// What waits where arrivals are counted by server, which counts a request when it gets it.
     pub undealt: BTreeMap<Counter, f64>,
     /// Responses 5xx since the start of each process, by backend; in a shared one they may be somebody
@@ -105,6 +107,7 @@ pub fn measure(reading: &Reading, instances: &BTreeSet<SocketAddr>) -> Result<Me
         serving: serving.len() as u64,
         slots: slots(&current),
         totals: shares.iter().flat_map(Share::totals).collect(),
+        begun: shares.iter().flat_map(Share::begun).collect(),
         undealt: shares.iter().filter(|share| !share.counts_whole()).map(Share::undealt).collect(),
         errors: shares.iter().map(Share::errors).collect(),
         missing: reading.missing.clone(),
@@ -184,6 +187,14 @@ impl Share<'_> {
             return vec![(self.counter(""), self.backend.requests)];
         }
         self.ours.iter().map(|server| (self.counter(&server.name), server.total)).collect()
+    }
+
+    fn begun(&self) -> Vec<(Counter, f64)> {
+        if !self.backend.has_had_tunnels() {
+            return Vec::new();
+        }
+        let begun = |server: &&ServerSample| (self.counter(&server.name), server.tunnels_begun as f64);
+        self.ours.iter().map(begun).collect()
     }
 
     fn undealt(&self) -> (Counter, f64) {

@@ -56,6 +56,11 @@ pub struct BackendSample {
 }
 
 impl BackendSample {
+    /// Whether any of its sessions was a tunnel, as far as its counters tell.
+    pub(crate) fn has_had_tunnels(&self) -> bool {
+        self.tunnels_ended > 0 || self.servers.iter().any(|server| server.tunnels_begun > 0)
+    }
+
     /// Whether the next look should come sooner than usual, after one that showed `before`: more wait by more than chance,
     /// and so many arrive that half a period tells how many they are.
     pub fn is_pressed(&self, before: &Self) -> bool {

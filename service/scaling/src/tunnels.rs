@@ -45,14 +45,11 @@ impl Tunnels {
 /// Fills in one process, and keeps what its backends had. Nothing is kept of those that never had a tunnel.
 fn after(mut before: BTreeMap<String, Known>, sample: &mut Sample) -> BTreeMap<String, Known> {
     let fill = |backend: &mut BackendSample| {
-        let known = before.remove(&backend.name).or_else(|| has_had_any(backend).then(Known::default))?;
+        let known = before.remove(&backend.name);
+        let known = known.or_else(|| backend.has_had_tunnels().then(Known::default))?;
         Some((backend.name.clone(), known.after(backend)))
     };
     sample.backends.iter_mut().filter_map(fill).collect()
-}
-
-fn has_had_any(backend: &BackendSample) -> bool {
-    backend.tunnels_ended > 0 || backend.servers.iter().any(|server| server.tunnels_begun > 0)
 }
 
 impl Known {

@@ -30,6 +30,11 @@ pub struct Load {
     pub queued: f64,
     /// Tunnels (websockets) on the instances that serve, the same mean: they stay there, and keep slots.
     pub tunnels: f64,
+    /// The share of the requests that become tunnels.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub upgrades: f64,
+    /// Seconds that a tunnel lasts; `None` where none ended yet.
+    pub tunnel_time: Option<f64>,
     /// What waited at the newest measure and at the one before.
     pub queues: [f64; 2],
     /// By how much more wait than at a look of the last seconds, in square roots of what arrived since then: the most.
@@ -65,6 +70,11 @@ pub struct Load {
     pub slots: Option<f64>,
     /// Processes that did not answer: the load is at least this.
     pub missing: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 impl Load {

@@ -78,6 +78,9 @@ struct Point {
     queued: f64,
     tunnels: f64,
     left: f64,
+    /// Tunnels that began, and that ended.
+    begun: f64,
+    ended: f64,
     serving: u64,
     slots: Option<f64>,
     /// The time since the point before; nothing after a gap.
@@ -151,6 +154,8 @@ impl History {
             queued: measure.queued,
             tunnels: measure.tunnels,
             left: measure.left,
+            begun: 0.0,
+            ended: 0.0,
             serving: measure.serving,
             slots: measure.slots,
             seconds: 0.0,
@@ -165,6 +170,9 @@ impl History {
             // What came and is no longer there.
             point.completed = (point.arrived + before.work - measure.work).max(0.0);
             point.errors = counted(&before.errors, &measure.errors);
+            point.begun = grown(&before.begun, &measure.begun).max(0.0);
+            let more = measure.tunnels + measure.left - before.tunnels - before.left;
+            point.ended = (point.begun - more).max(0.0);
         }
         point
     }
@@ -215,6 +223,8 @@ impl History {
             work: self.mean(SMOOTHING, |point| point.work),
             queued: self.mean(SMOOTHING, |point| point.queued),
             tunnels: self.mean(SMOOTHING, |point| point.tunnels),
+            upgrades: self.upgrades(),
+            tunnel_time: self.tunnel_time(),
             queues: [queues.next().unwrap_or(0.0), queues.next().unwrap_or(0.0)],
             growth: self.growth(),
             steady: self.steady(),
@@ -354,6 +364,20 @@ impl History {
             done += point.completed;
         }
         (done >= ENOUGH && busy > 0.0).then(|| busy / done)
+    }
+
+    /// The share of the requests of the last minute that became tunnels.
+    fn upgrades(&self) -> f64 {
+        let sum = |of: fn(&Point) -> f64| self.latest(MINUTE).map(of).sum::<f64>();
+        let (begun, done) = (sum(|point| point.begun), sum(|point| point.completed));
+        (begun / done.max(begun).max(1.0)).min(1.0)
+    }
+
+    /// How long tunnels last, by Little's law over all that is kept.
+    fn tunnel_time(&self) -> Option<f64> {
+        let open = |point: &Point| (point.tunnels + point.left) * point.seconds;
+        let ended: f64 = self.points.iter().map(|point| point.ended).sum();
+        (ended > 0.0).then(|| self.points.iter().map(open).sum::<f64>() / ended)
     }
 
     /// Twice as many as in the minute before, and more than one request in a hundred.

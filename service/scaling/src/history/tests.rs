@@ -16,6 +16,7 @@ fn measure(second: u64, work: f64) -> Measure {
         queued: 0.0,
         tunnels: 0.0,
         left: 0.0,
+        begun: BTreeMap::new(),
         serving: 2,
         slots: Some(10.0),
         totals: BTreeMap::new(),
@@ -72,9 +73,13 @@ fn tunnels_keep_slots_and_make_no_request_long() {
     for second in 0..=60 {
         let totals = BTreeMap::from([(counter(), 50 * second)]);
         let tunnels = 2.0 * second as f64;
-        history.push(Ok(Measure { totals, tunnels, left: 7.0, serving: 20, ..measure(second, 5.0) }));
+        let begun = BTreeMap::from([(counter(), 3.0 * second as f64)]);
+        history.push(Ok(Measure { totals, tunnels, begun, left: 7.0, serving: 20, ..measure(second, 5.0) }));
     }
     let load = load(&history, 60);
+    assert!((load.upgrades - 0.06).abs() < 1e-9, "three of fifty: {load:?}");
+    let opened = (1..=60).map(|second| 7.0 + 2.0 * f64::from(second)).sum::<f64>();
+    assert!((load.tunnel_time.unwrap() - opened / 60.0).abs() < 1e-6, "one a second ended: {load:?}");
     assert!((load.service_time.unwrap() - 0.1).abs() < 1e-9, "{load:?}");
     assert!((load.slope - 2.0).abs() < 1e-6, "more of them come: {load:?}");
     assert_eq!((load.work, load.tunnels, load.capacity()), (5.0, 118.0, Some(82.0)));

@@ -41,11 +41,12 @@ pub(crate) struct Need {
 /// What `load` needs.
 pub(crate) fn need(load: &Load, options: &Concurrency, outlook: Outlook) -> Need {
     let busy = offered(load, outlook);
-    let margin = margin(busy, load.tunnels, options, outlook);
+    let tunnels = tunnels_then(load, outlook);
+    let margin = margin(busy, tunnels, options, outlook);
     let lasting = by_arrivals(load, load.rate, outlook).min(busy);
     let queue = queue_then(load, outlook);
     let clearing = queue * load.service_time.unwrap_or(0.0) / options.queue_drain.as_secs_f64();
-    let all = busy + load.tunnels;
+    let all = busy + tunnels;
     Need {
         busy: all,
         steady: lasting + load.tunnels + lasting_margin(lasting, load.tunnels, options, outlook),
@@ -89,6 +90,25 @@ fn offered(load: &Load, outlook: Outlook) -> f64 {
         0.0
     };
     calm.max(pressed)
+}
+
+/// Tunnels that will be open. Without a queue they are counted, and their trend is in that of the busy slots. With one, those who
+/// wait and those who arrive will keep the slots that they get, as many of them as did lately.
+fn tunnels_then(load: &Load, outlook: Outlook) -> f64 {
+    if !(load.is_saturated() || outlook.rush) {
+        return load.tunnels;
+    }
+    let become_one = |requests: f64| load.upgrades * requests;
+    let rate = become_one(arrivals(load, outlook, outlook.horizon).unwrap_or(0.0));
+    let horizon = outlook.horizon.as_secs_f64();
+    let then = match load.tunnel_time {
+        Some(time) if time > 0.0 => {
+            let fades = (-horizon / time).exp();
+            load.tunnels * fades + rate * time * (1.0 - fades)
+        }
+        _ => load.tunnels + rate * horizon,
+    };
+    then.max(load.tunnels) + become_one(load.queues[0])
 }
 
 /// The mean of an infinite-server queue: work that is there fades with the service time S, and λS builds up,
@@ -165,6 +185,31 @@ mod tests {
         let targeted = Concurrency { target: Some(0.5), ..Concurrency::default() };
         let (least, _, wanted) = slots(&alone, &targeted);
         assert_eq!((least, wanted), (300.0, 400.0));
+    }
+
+    #[test]
+    fn who_waits_for_a_tunnel_will_keep_a_slot() {
+        let full = Load {
+            work: 6.0,
+            queued: 6.0,
+            queues: [6.0, 2.0],
+            tunnels: 8.0,
+            rate: Some(2.0),
+            newest_rate: Some(2.0),
+            service_time: Some(0.01),
+            serving: 2,
+            slots: Some(4.0),
+            ..Load::default()
+        };
+        let busy = |upgrades, tunnel_time| {
+            need(&Load { upgrades, tunnel_time, ..full.clone() }, &Concurrency::default(), outlook(true)).busy
+        };
+        let about = |found: f64, expected: f64| assert!((found - expected).abs() < 0.1, "{found} {expected}");
+        about(busy(0.0, None), 8.0);
+        about(busy(1.0, None), 8.0 + 6.0 + 20.0);
+        about(busy(0.5, None), 8.0 + 3.0 + 10.0);
+        // Of those that last 5 s, 2 a second make 10.
+        about(busy(1.0, Some(5.0)), 8.0 * 0.135 + 10.0 * 0.865 + 6.0);
     }
 
     #[test]

@@ -108,6 +108,8 @@ prop_compose! {
             work: busy + queue,
             queued: queue,
             tunnels,
+            upgrades: f64::from(u8::from(rate.is_some())) / 2.0,
+            tunnel_time: time,
             queues: [queue, before],
             steady: busy,
             slope,

@@ -139,6 +139,7 @@ impl World {
             queued: self.queue.len() as f64,
             tunnels: 0.0,
             left: 0.0,
+            begun: BTreeMap::new(),
             serving: self.servers.iter().filter(|one| one.serves <= at && !one.draining).count() as u64,
             slots: Some(SLOTS as f64),
             totals: BTreeMap::from([(counter, self.arrived)]),
