@@ -20,17 +20,23 @@ pub struct Gain {
     pub instances: f64,
     /// How many times as many requests are done.
     pub completions: f64,
+    /// By how much chance may move that: its standard error.
+    pub error: f64,
     /// How many times as much work there is.
     pub work: f64,
 }
 
 impl Gain {
-    /// Whether more instances did next to nothing for more work. Less than a fifth of what as many instances
-    /// would do alone is nothing: chance moves the completions of ten seconds by a few hundredths.
+    /// Whether more instances did next to nothing for more work: less than a fifth of what as many would do alone, and less
+    /// than half of it for sure. One more of twenty says nothing: chance moves the completions of ten seconds as much.
     pub fn is_none(self) -> bool {
-        const SHARE: f64 = 0.2;
-        let more = self.instances - 1.0;
-        more > 0.0 && self.completions - 1.0 < SHARE * more && self.work > 1.0
+        const NOTHING: f64 = 0.2;
+        const HALF: f64 = 0.5;
+        /// Standard errors: one of fifteen is beyond by chance.
+        const SURE: f64 = 1.5;
+        let (more, brought) = (self.instances - 1.0, self.completions - 1.0);
+        let nothing = brought < NOTHING * more && brought + SURE * self.error < HALF * more;
+        more > 0.0 && nothing && self.work > 1.0
     }
 }
 
@@ -50,6 +56,7 @@ impl History {
         Some(Gain {
             instances: ratio(&|points| averaged(points, |point| point.serving as f64))?,
             completions: ratio(&completed)?,
+            error: error(&before, &after)?,
             work: ratio(&|points| averaged(points, |point| point.work))?,
         })
     }
@@ -75,9 +82,32 @@ fn averaged(points: &[&Point], of: fn(&Point) -> f64) -> f64 {
     mean(&points.iter().map(|point| of(point)).collect::<Vec<_>>())
 }
 
+/// The standard error of the ratio of two counts.
+fn error(before: &[&Point], after: &[&Point]) -> Option<f64> {
+    let done = |points: &[&Point]| points.iter().map(|point| point.completed).sum::<f64>();
+    let ratio = completed(after) / completed(before);
+    let error = ratio * (1.0 / done(before) + 1.0 / done(after).max(1.0)).sqrt();
+    error.is_finite().then_some(error)
+}
+
 /// Requests that were done in a second: the points before an increase may be twice as far apart as those since, or half.
 fn completed(points: &[&Point]) -> f64 {
     let (done, time) =
         points.iter().fold((0.0, 0.0), |(done, time), point| (done + point.completed, time + point.seconds));
     if time > 0.0 { done / time } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_chance_explains_is_not_told_from_a_gain() {
+        // Ten seconds of 300 a second, before and since.
+        let brought = |instances, completions| Gain { instances, completions, error: 0.026, work: 1.1 };
+        assert!(!brought(1.05, 1.0).is_none(), "one more of twenty");
+        assert!(brought(1.5, 1.0).is_none(), "half as many again");
+        assert!(!brought(1.5, 1.2).is_none());
+        assert!(!Gain { error: 0.4, ..brought(1.5, 1.0) }.is_none(), "a dozen requests tell nothing");
+    }
 }

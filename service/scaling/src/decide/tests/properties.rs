@@ -160,7 +160,7 @@ prop_compose! {
         Seen {
             last_scale: last.map(|(seconds, up)| LastScale { at: ago(seconds), direction: direction(up) }),
             scales: scales.into_iter().map(|(at, from, to)| Scale { at: ago(at), from, to }).collect(),
-            gain: gain.map(|(instances, completions, work)| Gain { instances, completions, work }),
+            gain: gain.map(|(instances, completions, work)| Gain { instances, completions, work, error: 0.0 }),
             instances,
             placeable,
             deployment,

@@ -270,7 +270,7 @@ fn nothing_that_was_seen_of_instances_keeps_the_first_one_back() {
     let rates = json!([{"percent": [{"value": 100, "period": "15s"}]}]);
     let block = json!({"scale_to_zero": true, "scale_up": [{"rate": rates}], "cooldown": "1h"});
     let policy = policy(0, 20, with_load(block));
-    let brought_nothing = Gain { instances: 2.0, completions: 1.0, work: 1.5 };
+    let brought_nothing = Gain { instances: 2.0, completions: 1.0, error: 0.0, work: 1.5 };
     let asked = Seen {
         held: Ok(1),
         gain: Some(brought_nothing),

@@ -126,7 +126,7 @@ fn a_placement_that_only_half_fits() {
 
 #[test]
 fn a_slow_dependency() {
-    let gain = |completions| Some(Gain { instances: 2.0, completions, work: 1.5 });
+    let gain = |completions| Some(Gain { instances: 2.0, completions, error: 0.0, work: 1.5 });
     let sight = |completions| Seen { gain: gain(completions), ..seen(8, calm(120.0, 8)) };
     let decision = by(Rule::NoGain, &plain(2, 20), &sight(1.05), 8);
     assert!(decision.alarm);
