@@ -34,8 +34,8 @@ pub(crate) fn budget(max_connections: usize) -> usize {
 }
 
 /// The same for as long after the start as what ran here before may still have its connections: Consul (1.8.7) keeps a blocking
-/// query that nobody waits for any more until its wait is over. So many fit beside `max_connections` of those in a limit of which
-/// these are three quarters, and two of the small fit in any case.
+/// query that nobody waits for any more until its wait is over. Two of these fit in a limit of which `max_connections` is three
+/// quarters; and one beside as many services as have a connection each, where they are on no more than fifty nodes.
 pub(crate) fn budget_at_start(max_connections: usize) -> usize {
     budget(max_connections * 3 / 5)
 }

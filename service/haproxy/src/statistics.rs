@@ -137,7 +137,7 @@ fn to_sample(path: &Path, info: &ProcessInfo, reply: &str) -> Result<Sample, Soc
 }
 
 /// The columns that are read, and those without which it is no statistics.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 20] = [
     "pxname",
     "svname",
     "type",
@@ -156,6 +156,8 @@ const COLUMNS: [&str; 18] = [
     "hrsp_5xx",
     "hrsp_other",
     "req_tot",
+    "eresp",
+    "srv_abrt",
 ];
 const NEEDED: [&str; 4] = ["pxname", "svname", "scur", "status"];
 
@@ -165,16 +167,17 @@ pub fn statistics(csv: &str) -> Option<Vec<BackendSample>> {
     let table = Table::csv(csv, &COLUMNS).filter(|table| table.has(&NEEDED))?;
     let mut backends: Vec<BackendSample> = Vec::new();
     let mut servers: Vec<ServerSample> = Vec::new();
-    let mut informs = false;
+    let mut interim = Interim::default();
     // HAProxy prints a proxy's servers before its own row.
     table.each(|row| match kind(row) {
         Kind::Server => {
-            informs |= row.count("req_tot") > row.count("stot");
+            interim.note(row);
             servers.push(server(row));
         }
         Kind::Backend => {
-            let backend = backend(row, std::mem::take(&mut servers));
-            backends.push(if std::mem::take(&mut informs) { without_interim(backend) } else { backend });
+            let mut backend = backend(row, std::mem::take(&mut servers));
+            std::mem::take(&mut interim).take_from(&mut backend);
+            backends.push(backend);
         }
         Kind::Other => {}
     });
@@ -196,12 +199,41 @@ fn kind(row: &Row<'_>) -> Kind {
     }
 }
 
-/// More responses than sessions: interim ones are among them. Where no tunnel has ended yet there are only those.
-fn without_interim(mut backend: BackendSample) -> BackendSample {
-    if backend.tunnels_ended == 0 {
-        backend.servers.iter_mut().for_each(|server| server.tunnels_begun = 0);
+/// Tells tunnels from interim responses. A server counts a response when its head comes: 101 as `hrsp_1xx`, but also 100 and 103,
+/// which another one follows. (Tried on 2.6.12, 3.0.11 and 3.2.26.)
+#[derive(Default)]
+struct Interim {
+    /// Whether there are more responses than sessions that can have had one.
+    is_seen: bool,
+    /// For each server, how many of its sessions had no final response, and did not fail.
+    unanswered: Vec<u64>,
+}
+
+impl Interim {
+    fn note(&mut self, row: &Row<'_>) {
+        const FINAL: [&str; 5] = ["hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"];
+        if row.count("hrsp_1xx") == 0 {
+            self.unanswered.push(0);
+            return;
+        }
+        // A session without a response counts once as an error (2.6) or twice (3.0, 3.2); one whose body was cut counts too.
+        let failed = row.count("eresp").saturating_sub(row.count("srv_abrt")) / 2;
+        let sessions = row.count("stot").saturating_sub(failed);
+        let answered: u64 = FINAL.iter().map(|column| row.count(column)).sum();
+        self.is_seen |= row.count("req_tot") > sessions;
+        self.unanswered.push(sessions.saturating_sub(answered));
     }
-    backend
+
+    /// Where there are interim responses, no more sessions became tunnels than had no final one; and none did while none ended.
+    fn take_from(self, backend: &mut BackendSample) {
+        if !self.is_seen {
+            return;
+        }
+        for (server, unanswered) in backend.servers.iter_mut().zip(self.unanswered) {
+            let most = if backend.tunnels_ended == 0 { 0 } else { unanswered };
+            server.tunnels_begun = server.tunnels_begun.min(most);
+        }
+    }
 }
 
 fn backend(row: &Row<'_>, servers: Vec<ServerSample>) -> BackendSample {
@@ -226,23 +258,11 @@ fn server(row: &Row<'_>) -> ServerSample {
         queue: row.count("qcur"),
         maxconn: row.number("slim").filter(|&maxconn| maxconn > 0),
         total: row.count("stot"),
-        tunnels_begun: tunnels_begun(row),
+        tunnels_begun: row.count("hrsp_1xx"),
         tunnels: 0,
         backup: row.count("bck") > 0,
         unchanged_for: row.number("lastchg"),
     }
-}
-
-/// A server counts a response when its head comes: 101 as `hrsp_1xx`, but also 100 and 103, which another one follows. No more
-/// sessions became tunnels than have had no other response. (Tried on 2.6.12, 3.0.11 and 3.2.26.)
-fn tunnels_begun(row: &Row<'_>) -> u64 {
-    const FINAL: [&str; 5] = ["hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"];
-    let informed = row.count("hrsp_1xx");
-    if informed == 0 {
-        return 0;
-    }
-    let answered: u64 = FINAL.iter().map(|column| row.count(column)).sum();
-    informed.min(row.count("stot").saturating_sub(answered))
 }
 
 /// The `status` column: a word, then perhaps "1/2" (checks passed of those needed) or a reason in brackets. NOLB is
@@ -290,7 +310,7 @@ db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,9,
 
     /// Two servers and their backend, as 2.6.12, 3.0.11 and 3.2.26 show them alike.
     fn begun_and_ended(a: &str, b: &str, backend: &str) -> (Vec<u64>, u64) {
-        let header = "# pxname,svname,scur,stot,hrsp_1xx,hrsp_2xx,req_tot,status,type,";
+        let header = "# pxname,svname,scur,stot,hrsp_1xx,hrsp_2xx,req_tot,eresp,status,type,";
         let csv = format!("{header}\nweb,a,{a},UP,2,\nweb,b,{b},UP,2,\nweb,BACKEND,{backend},UP,1,\n");
         let web = statistics(&csv).unwrap().remove(0);
         (web.servers.iter().map(|server| server.tunnels_begun).collect(), web.tunnels_ended)
@@ -298,16 +318,18 @@ db,BACKEND,0,1,20,8,DOWN,0,1,,0,,,tcp,9,
 
     #[test]
     fn tunnels_are_told_from_interim_responses() {
-        assert_eq!(begun_and_ended("3,5,3,2,5", "3,5,3,2,5", "6,10,0,4,4"), (vec![3, 3], 0), "six are open");
-        assert_eq!(begun_and_ended("1,5,3,2,5", "2,5,3,2,5", "3,10,3,4,7"), (vec![3, 3], 3), "three are");
-        assert_eq!(begun_and_ended("0,3,3,3,6", "0,3,3,3,6", "0,6,0,6,6"), (vec![0, 0], 0), "100 and 103");
-        let both = begun_and_ended("2,6,5,4,9", "1,4,3,2,5", "3,10,1,6,7");
-        assert_eq!(both, (vec![2, 2], 1), "no more than had no other response");
-        assert_eq!(
-            begun_and_ended("2,9,7,6,13", "0,3,3,3,6", "2,12,0,9,9"),
-            (vec![0, 0], 0),
-            "they are awaited"
-        );
+        let seen = [
+            ("six are open", "3,5,3,2,5,0", "3,5,3,2,5,0", "6,10,0,4,4,0", (vec![3, 3], 0)),
+            ("three are", "1,5,3,2,5,0", "2,5,3,2,5,0", "3,10,3,4,7,0", (vec![3, 3], 3)),
+            ("100 and 103", "0,3,3,3,6,0", "0,3,3,3,6,0", "0,6,0,6,6,0", (vec![0, 0], 0)),
+            ("no more than are unanswered", "2,6,5,4,9,0", "1,4,3,2,5,0", "3,10,1,6,7,0", (vec![2, 2], 1)),
+            ("some are awaited", "2,9,7,6,13,0", "0,3,3,3,6,0", "2,12,0,9,9,0", (vec![0, 0], 0)),
+            ("100, and five that failed", "0,5,2,2,4,3", "0,5,3,3,6,2", "0,10,0,5,5,5", (vec![0, 0], 0)),
+            ("failed alone, on 3.2", "2,5,2,1,3,4", "0,5,1,2,3,4", "2,10,1,4,7,8", (vec![2, 1], 1)),
+        ];
+        for (what, a, b, backend, expected) in seen {
+            assert_eq!(begun_and_ended(a, b, backend), expected, "{what}");
+        }
     }
 
     #[test]

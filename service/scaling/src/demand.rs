@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use thiserror::Error;
 
-use crate::sample::{BackendSample, Process, Sample, ServerSample};
+use crate::sample::{BackendSample, Process, Sample, ServerSample, ServerState};
 
 /// All samples taken at one time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +32,10 @@ pub struct Measure {
     pub work: f64,
     /// The part of the work that waits.
     pub queued: f64,
-    /// Tunnels (websockets) on instances that take new sessions somewhere. They stay there, and keep slots.
+    /// Tunnels (websockets) that stay where they are and keep slots: also where an instance takes no new sessions as its checks
+    /// fail.
     pub tunnels: f64,
-    /// Those on instances that take none: they end there, and need nothing elsewhere.
+    /// Those on instances that are drained: they end there, and need nothing elsewhere.
     pub left: f64,
     /// How many instances take new sessions in a current process.
     pub serving: u64,
@@ -47,12 +48,23 @@ pub struct Measure {
     /// Tunnels that began since the start of each process, by server.
     pub begun: BTreeMap<Counter, f64>,
     /// What waits where arrivals are counted by server, which counts a request when it gets it.
-    pub undealt: BTreeMap<Counter, f64>,
+    pub undealt: BTreeMap<Counter, Undealt>,
     /// Responses 5xx since the start of each process, by backend; in a shared one they may be somebody
     /// else's.
     pub errors: BTreeMap<Counter, u64>,
     /// The processes that did not answer: with any, all of this is a lower bound.
     pub missing: Vec<String>,
+}
+
+/// What waits at a backend of which the group has a part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Undealt {
+    /// Requests that wait for one of the group's servers.
+    pub bound: f64,
+    /// Those that wait for any server of the backend.
+    pub free: f64,
+    /// The group's part of the latter.
+    pub part: f64,
 }
 
 /// Whose counter it is. Two processes never share one.
@@ -155,8 +167,14 @@ impl Share<'_> {
     }
 
     fn queued(&self) -> f64 {
-        let at_servers: u64 = self.ours.iter().map(|server| server.queue).sum();
-        at_servers as f64 + self.unassigned() * if self.others.is_empty() { 1.0 } else { self.part() }
+        let Undealt { bound, free, part } = self.waiting();
+        bound + free * part
+    }
+
+    fn waiting(&self) -> Undealt {
+        let bound: u64 = self.ours.iter().map(|server| server.queue).sum();
+        let part = if self.others.is_empty() { 1.0 } else { self.part() };
+        Undealt { bound: bound as f64, free: self.unassigned(), part }
     }
 
     /// Requests that wait for any server of the backend.
@@ -197,8 +215,8 @@ impl Share<'_> {
         self.ours.iter().map(begun).collect()
     }
 
-    fn undealt(&self) -> (Counter, f64) {
-        (self.counter(""), self.queued())
+    fn undealt(&self) -> (Counter, Undealt) {
+        (self.counter(""), self.waiting())
     }
 
     fn errors(&self) -> (Counter, u64) {
@@ -216,11 +234,12 @@ fn serving(current: &[&Share<'_>]) -> BTreeSet<SocketAddr> {
     servers.filter(|server| server.state.serves()).filter_map(|server| server.address).collect()
 }
 
-/// The group's tunnels: on those that serve, and on all others.
+/// The group's tunnels: those that stay, and those on instances that are drained in every process.
 fn tunnels(shares: &[Share<'_>], serving: &BTreeSet<SocketAddr>) -> (f64, f64) {
+    let serves = |server: &ServerSample| server.address.is_some_and(|at| serving.contains(&at));
+    let leaves = |server: &ServerSample| server.state == ServerState::Drain && !serves(server);
     let servers = shares.iter().flat_map(|share| &share.ours);
-    let (stay, left): (Vec<_>, Vec<_>) =
-        servers.partition(|server| server.address.is_some_and(|at| serving.contains(&at)));
+    let (left, stay): (Vec<_>, Vec<_>) = servers.partition(|server| leaves(server));
     let sum = |servers: Vec<&&ServerSample>| servers.iter().map(|server| server.tunnels).sum::<u64>() as f64;
     (sum(stay), sum(left))
 }

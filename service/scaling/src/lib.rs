@@ -30,7 +30,7 @@ mod tunnels;
 pub use cron::Cron;
 pub use decide::decide;
 pub use decision::{Action, Clamp, Decision, Direction, LastScale, Rule, Vote};
-pub use demand::{Counter, Measure, Reading, Unknown, measure};
+pub use demand::{Counter, Measure, Reading, Undealt, Unknown, measure};
 pub use duration::{format_duration, parse_duration};
 pub use history::{Demand, FRESH, Gain, History, Load, Metric, SMOOTHING, metrics};
 pub use instances::{Instance, InstanceState, victims};

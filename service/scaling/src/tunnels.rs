@@ -13,8 +13,19 @@ use crate::sample::{BackendSample, Process, Sample, ServerSample};
 /// What was open at the samples before.
 #[derive(Debug, Clone, Default)]
 pub struct Tunnels {
-    processes: BTreeMap<Process, BTreeMap<String, Known>>,
+    processes: BTreeMap<Process, Kept>,
 }
+
+/// One process.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    /// How many looks in a row did not show it.
+    missed: u32,
+    backends: BTreeMap<String, Known>,
+}
+
+/// Looks that a process may be missing in, half a minute or more: it may not have answered in time.
+const MISSED: u32 = 60;
 
 /// One backend of one process.
 #[derive(Debug, Clone, Default)]
@@ -32,12 +43,14 @@ struct Server {
 }
 
 impl Tunnels {
-    /// Fills in the open tunnels of one look at all processes. Processes that are not among these are forgotten.
+    /// Fills in the open tunnels of one look at all processes. One that many looks in a row do not show is forgotten.
     pub fn fill<'s>(&mut self, samples: impl IntoIterator<Item = &'s mut Sample>) {
-        let mut before = std::mem::take(&mut self.processes);
+        self.processes.retain(|_, kept| kept.missed < MISSED);
+        self.processes.values_mut().for_each(|kept| kept.missed += 1);
         for sample in samples {
-            let known = before.remove(&sample.process).unwrap_or_default();
-            self.processes.insert(sample.process, after(known, sample));
+            let kept = self.processes.entry(sample.process).or_default();
+            let backends = after(std::mem::take(&mut kept.backends), sample);
+            *kept = Kept { missed: 0, backends };
         }
     }
 }

@@ -49,6 +49,9 @@ impl History {
         }
         let before: Vec<&Point> = self.span(raised);
         let after: Vec<&Point> = self.span(now);
+        if tunnels_took_it(&before, &after) {
+            return None;
+        }
         let ratio = |of: &dyn Fn(&[&Point]) -> f64| {
             let before = of(&before);
             (before > 0.0).then(|| of(&after) / before)
@@ -80,6 +83,16 @@ impl History {
 
 fn averaged(points: &[&Point], of: fn(&Point) -> f64) -> f64 {
     mean(&points.iter().map(|point| of(point)).collect::<Vec<_>>())
+}
+
+/// Whether tunnels hold a good part of the slots that an increase brought: what they leave says nothing of how requests fare.
+fn tunnels_took_it(before: &[&Point], after: &[&Point]) -> bool {
+    const PART: f64 = 0.2;
+    let more = |of: fn(&Point) -> f64| averaged(after, of) - averaged(before, of);
+    let slots = after.last().and_then(|point| point.slots).unwrap_or(1.0);
+    let brought = slots * more(|point| point.serving as f64).max(0.0);
+    let tunnels = more(|point| point.tunnels);
+    tunnels > 0.5 && tunnels >= PART * brought
 }
 
 /// The standard error of the ratio of two counts.

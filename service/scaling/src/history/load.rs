@@ -30,6 +30,9 @@ pub struct Load {
     pub queued: f64,
     /// Tunnels (websockets) on the instances that serve, the same mean: they stay there, and keep slots.
     pub tunnels: f64,
+    /// Tunnels on instances that are drained, the same mean: they end there, or come back to the others.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left: f64,
     /// The share of the requests that become tunnels.
     #[serde(skip_serializing_if = "is_zero")]
     pub upgrades: f64,

@@ -14,7 +14,7 @@ mod statistics;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
-use crate::demand::{Counter, Measure, Unknown};
+use crate::demand::{Counter, Measure, Undealt, Unknown};
 use ramp::ramp;
 use statistics::{mean, slope};
 
@@ -165,10 +165,10 @@ impl History {
         };
         if let Some(before) = self.newest.as_ref().filter(|before| within(before.at, measure.at, FRESH)) {
             point.seconds = seconds(before.at, measure.at);
-            let dealt = counted(&before.totals, &measure.totals);
-            point.arrived = (dealt + grown(&before.undealt, &measure.undealt)).max(0.0);
+            let (waiting, moved) = undealt(&before.undealt, &measure.undealt);
+            point.arrived = (counted(&before.totals, &measure.totals) + waiting).max(0.0);
             // What came and is no longer there.
-            point.completed = (point.arrived + before.work - measure.work).max(0.0);
+            point.completed = (point.arrived + before.work + moved - measure.work).max(0.0);
             point.errors = counted(&before.errors, &measure.errors);
             point.begun = grown(&before.begun, &measure.begun).max(0.0);
             let more = measure.tunnels + measure.left - before.tunnels - before.left;
@@ -223,6 +223,7 @@ impl History {
             work: self.mean(SMOOTHING, |point| point.work),
             queued: self.mean(SMOOTHING, |point| point.queued),
             tunnels: self.mean(SMOOTHING, |point| point.tunnels),
+            left: self.mean(SMOOTHING, |point| point.left),
             upgrades: self.upgrades(),
             tunnel_time: self.tunnel_time(),
             queues: [queues.next().unwrap_or(0.0), queues.next().unwrap_or(0.0)],
@@ -366,11 +367,15 @@ impl History {
         (done >= ENOUGH && busy > 0.0).then(|| busy / done)
     }
 
-    /// The share of the requests of the last minute that became tunnels.
+    /// The share of the requests of the last minute that became tunnels; of all that is kept, where none was done in that.
     fn upgrades(&self) -> f64 {
-        let sum = |of: fn(&Point) -> f64| self.latest(MINUTE).map(of).sum::<f64>();
-        let (begun, done) = (sum(|point| point.begun), sum(|point| point.completed));
-        (begun / done.max(begun).max(1.0)).min(1.0)
+        let share = |points: &mut dyn Iterator<Item = &Point>| {
+            let sum = |(begun, done), point: &Point| (begun + point.begun, done + point.completed);
+            let (begun, done): (f64, f64) = points.fold((0.0, 0.0), sum);
+            (done >= 1.0).then(|| (begun / done).min(1.0))
+        };
+        // Where every slot was a tunnel's for as long, what was before is all that is known.
+        share(&mut self.latest(MINUTE)).or_else(|| share(&mut self.points.iter())).unwrap_or(0.0)
     }
 
     /// How long tunnels last, by Little's law over all that is kept.
@@ -420,6 +425,16 @@ fn counted(before: &BTreeMap<Counter, u64>, after: &BTreeMap<Counter, u64>) -> f
         None => 0,
     };
     after.iter().map(|(counter, &total)| since(counter, total)).sum::<u64>() as f64
+}
+
+/// By how many more wait than at the reading before, by the part that is the group's now; and how many of those that waited
+/// before are the group's only since its part has changed.
+fn undealt(before: &BTreeMap<Counter, Undealt>, after: &BTreeMap<Counter, Undealt>) -> (f64, f64) {
+    let both = after.iter().filter_map(|(counter, now)| Some((before.get(counter)?, now)));
+    both.fold((0.0, 0.0), |(waiting, moved), (then, now)| {
+        let more = (now.bound - then.bound) + (now.free - then.free) * now.part;
+        (waiting + more, moved + then.free * (now.part - then.part))
+    })
 }
 
 /// By how much there is more than at the reading before, where there was one.

@@ -97,11 +97,27 @@ fn what_waits_undealt_has_arrived() {
         // 30 a second are dealt and 20 more wait each second.
         let totals = BTreeMap::from([(counter(), 30 * second)]);
         let waiting = 20.0 * second as f64;
-        let undealt = BTreeMap::from([(counter(), waiting)]);
+        let undealt = BTreeMap::from([(counter(), Undealt { bound: waiting, free: 0.0, part: 0.5 })]);
         history.push(Ok(Measure { totals, undealt, queued: waiting, ..measure(second, 3.0 + waiting) }));
     }
     let load = load(&history, 10);
     assert_eq!((load.rate, load.completions), (Some(50.0), Some(30.0)));
+}
+
+#[test]
+fn a_part_that_grows_has_nothing_arrive() {
+    let mut history = History::new(WINDOW);
+    for second in 0..=10_u64 {
+        // 30 a second are dealt; 1,000 wait for any server, of which the group gets half, then two thirds.
+        let totals = BTreeMap::from([(counter(), 30 * second)]);
+        let part = if second < 9 { 0.5 } else { 2.0 / 3.0 };
+        let undealt = BTreeMap::from([(counter(), Undealt { bound: 0.0, free: 1000.0, part })]);
+        let queued = 1000.0 * part;
+        history.push(Ok(Measure { queued, totals, undealt, ..measure(second, 3.0 + queued) }));
+    }
+    let load = load(&history, 10);
+    let near = |value: Option<f64>| (value.unwrap() - 30.0).abs() < 1e-9;
+    assert!(near(load.rate) && near(load.completions), "{load:?}");
 }
 
 fn counter() -> Counter {

@@ -46,10 +46,12 @@ pub(crate) fn need(load: &Load, options: &Concurrency, outlook: Outlook) -> Need
     let lasting = by_arrivals(load, load.rate, outlook).min(busy);
     let queue = queue_then(load, outlook);
     let clearing = queue * load.service_time.unwrap_or(0.0) / options.queue_drain.as_secs_f64();
+    // Nothing is asked for those that are drained; but what they may come back to is not taken away.
+    let staying = load.tunnels + load.left;
     let all = busy + tunnels;
     Need {
         busy: all,
-        steady: lasting + load.tunnels + lasting_margin(lasting, load.tunnels, options, outlook),
+        steady: lasting + staying + lasting_margin(lasting, staying, options, outlook),
         least: all + (margin / 2.0).max(clearing),
         wanted: all + margin.max(clearing),
         queue,

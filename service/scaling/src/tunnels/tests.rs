@@ -141,6 +141,25 @@ fn one_that_lost_its_sessions_is_where_they_ended() {
 }
 
 #[test]
+fn one_that_did_not_answer_is_remembered() {
+    let (mut tunnels, mut model) = (Tunnels::default(), Model::default());
+    model.servers[0] = Real { begun: 8, tunnels: 8, requests: 0, total: 8 };
+    model.servers[1] = Real { begun: 5, tunnels: 0, requests: 0, total: 8 };
+    model.ended = 5;
+    assert_eq!(told(&mut tunnels, &model).iter().sum::<u64>(), 8);
+    model.happens(&Event::Deleted(1));
+    assert_eq!(told(&mut tunnels, &model), [8, 0, 0, 0]);
+    (0..50).for_each(|_| tunnels.fill([]));
+    assert_eq!(told(&mut tunnels, &model), [8, 0, 0, 0]);
+    (0..100).for_each(|_| tunnels.fill([]));
+    assert_eq!(
+        told(&mut tunnels, &model),
+        [3, 0, 0, 0],
+        "as at a first look: five ended, of eight that are known"
+    );
+}
+
+#[test]
 fn cleared_counters_take_no_tunnel_away() {
     let (mut tunnels, mut model) = (Tunnels::default(), Model::default());
     model.servers[0] = Real { begun: 8, tunnels: 6, requests: 3, total: 90 };

@@ -95,13 +95,14 @@ impl<'s> Tag<'s> {
         let source = &source[start..];
         let bare = source.trim_start_matches('{').trim_start_matches('~');
         let end = match () {
-            () if bare.starts_with("!--") => {
-                ["--}}", "--~}}"].iter().filter_map(|end| find_end(source, end)).min()?
-            }
+            () if bare.starts_with("!--") => comment_end(source, source.len() - bare.len() + "!--".len())?,
             () if source.starts_with("{{{") => find_end(source, "}}}")?,
             () => find_end(source, "}}")?,
         };
         let inside = source[2..end].trim_start_matches(['{', '~']).trim_start();
+        if is_unclear(bare, inside) {
+            return None;
+        }
         let tag = Self { text: &source[..end], inside };
         (tag.is_comment() || !has_braces_in_text(inside)).then_some(tag)
     }
@@ -121,6 +122,21 @@ impl<'s> Tag<'s> {
             _ => Some(depth),
         }
     }
+}
+
+/// Whether handlebars may see another comment: dashes behind white space are to it as those of a `{{!--`, and where only its end
+/// follows on that, it is both or neither.
+fn is_unclear(bare: &str, inside: &str) -> bool {
+    match bare.strip_prefix("!--") {
+        Some(text) => text.trim_start_matches(['-', '~']).starts_with("}}"),
+        None => inside.strip_prefix('!').is_some_and(|text| text.trim_start().starts_with("--")),
+    }
+}
+
+/// The end of a comment with dashes whose text begins at `start`.
+fn comment_end(source: &str, start: usize) -> Option<usize> {
+    let ends = ["--}}", "--~}}"].iter().filter_map(|end| find_end(&source[start..], end));
+    ends.min().map(|end| start + end)
 }
 
 /// Whether braces in a tag may stand in a text or a name, so that its end is not where it seems to be.
@@ -198,6 +214,22 @@ mod tests {
             "{{a.[}}]}}",
             "\\{{a}}",
             "{{&a}}",
+            "{{! c ~}}",
+            "{{~! c }}",
+            "{{!--~}}",
+            "{{!--}}",
+            "{{!---}}",
+            "{{! -- }}",
+            "{{! } }}",
+            "{{!-- }} --}}",
+            "{{~{a}~}}",
+            "{{{ a ~}}}",
+            "{{a 'it\"s' \"x\"}}",
+            "{{a (b c=\"d\") ~}}",
+            "\r\n",
+            "}}",
+            "{",
+            "~",
         ]);
         let leaf = leaf.prop_map(str::to_owned);
         let inner = prop::collection::vec(leaf, 0..6).prop_map(|parts| parts.concat());

@@ -108,6 +108,7 @@ prop_compose! {
             work: busy + queue,
             queued: queue,
             tunnels,
+            left: tunnels / 2.0,
             upgrades: f64::from(u8::from(rate.is_some())) / 2.0,
             tunnel_time: time,
             queues: [queue, before],
