@@ -55,7 +55,7 @@ impl Haproxy {
         let master = dir.join("master.sock");
         command.args(["-W", "-S", &format!("{},level,admin", master.display()), "-f"]);
         command.arg(dir.join("haproxy.cfg")).current_dir(dir);
-        let process = Process::start("haproxy", command, &dir.join("haproxy.log"));
+        let process = Process::start("haproxy", command, &dir.join("logs/haproxy.log"));
         let mut haproxy = Self { stats: dir.join("stats.sock"), master, process };
         // Not sooner: until then SIGUSR2 does not reload it, but ends it.
         let pid_file = dir.join("haproxy.pid");

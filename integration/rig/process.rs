@@ -23,8 +23,9 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own; stdout and stderr are appended to `log`.
+    /// Starts `command` in a process group of its own; stdout and stderr are appended to `log`, whose directory is made.
     pub(crate) fn start(name: &str, mut command: Command, log: &Path) -> Self {
+        std::fs::create_dir_all(log.parent().expect("a log is in a directory")).expect("it is made");
         let output = File::options().create(true).append(true).open(log).expect("the log opens");
         let child = command
             .stdin(Stdio::null())

@@ -186,7 +186,7 @@ backend web
 
     /// Writes the configuration and starts weir.
     pub(crate) fn weir(&self) -> Weir {
-        Weir::start(&self.write_config(), self.http, &self.path("weir.log"))
+        Weir::start(&self.write_config(), self.http, &self.path("logs/weir.log"))
     }
 
     /// Waits for weir's first output and starts HAProxy on it.

@@ -107,7 +107,7 @@ impl World {
     }
 
     fn measure(&self) -> Vec<(&'static str, Duration)> {
-        let env = BTreeMap::new();
+        let env = Arc::default();
         let loaded = [Sections::parse(&*self.text)];
         let wanted = [loaded[0].parse_again(&*self.changed)];
         let warm = || {
@@ -172,7 +172,7 @@ fn parsed(source: &str) -> Template {
 }
 
 fn render(template: &Template, catalogue: &Catalogue) -> Arc<str> {
-    template.render(catalogue, &BTreeMap::new()).expect("it renders").text
+    template.render(catalogue, &Arc::default()).expect("it renders").text
 }
 
 fn answer(pool: usize, servers: usize) -> (Query, Answer) {

@@ -326,19 +326,22 @@ impl Client {
     }
 
     async fn receive(&self, response: reqwest::Response, read: &Read, what: String) -> Result<Reply, Error> {
-        let (status, headers) = (response.status(), response.headers().clone());
+        let status = response.status();
+        let known_leader = response.headers().get("x-consul-knownleader");
+        let lacks_leader = known_leader.is_some_and(|known| known == "false");
+        let stamp = stamp(response.headers());
         let body = match response.bytes().await {
-            Ok(body) => body.to_vec(),
+            Ok(body) => body,
             Err(source) => return Err(Error::BrokenOff { what, source: source.without_url() }),
         };
         let found = status != StatusCode::NOT_FOUND;
         if !status.is_success() && (found || !read.may_be_missing) {
             return Err(refusal(&self.shared.address, what, status, &body));
         }
-        if headers.get("x-consul-knownleader").is_some_and(|known| known == "false") {
+        if lacks_leader {
             return Err(Error::NoLeader { address: self.shared.address.clone() });
         }
-        Ok(Reply { what, found, stamp: stamp(&headers), body })
+        Ok(Reply { what, found, stamp, body: body.into() })
     }
 
     async fn headers(&self) -> Result<HeaderMap, Error> {

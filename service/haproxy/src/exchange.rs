@@ -1,6 +1,6 @@
-//! One command and its reply on a unix socket, or several over one connection.
+//! One command and its reply on a unix socket.
 //!
-//! In: the socket's path, the lines, the limits. Out: each reply as text. Fails with a [`SocketError`] that says
+//! In: the socket's path, the line, the limits. Out: the reply as text. Fails with a [`SocketError`] that says
 //! whether nobody listens (HAProxy does not run, or its master re-executes itself), or somebody listens and does
 //! not answer.
 
@@ -163,7 +163,7 @@ impl SocketError {
 }
 
 /// Room for what most replies need: `show info`, and the two tables of a pool of a dozen servers, in one read.
-const FIRST_READ: usize = 16 << 10;
+pub(crate) const FIRST_READ: usize = 16 << 10;
 
 /// What tells one exchange from another.
 pub(crate) struct Exchange<'a> {
@@ -192,20 +192,6 @@ impl Exchange<'_> {
 
     async fn read_to_end(&self, stream: &mut UnixStream, reply: &mut Vec<u8>) -> Result<(), SocketError> {
         while self.bounded(self.limits.silence, self.receive(stream, reply)).await? {}
-        Ok(())
-    }
-
-    /// Reads until HAProxy has answered so many commands, or closes.
-    async fn read_prompts(
-        &self,
-        stream: &mut UnixStream,
-        reply: &mut Vec<u8>,
-        commands: usize,
-    ) -> Result<(), SocketError> {
-        // One prompt comes before the first answer.
-        while prompts(reply) <= commands
-            && self.bounded(self.limits.silence, self.receive(stream, reply)).await?
-        {}
         Ok(())
     }
 
@@ -248,86 +234,8 @@ impl Exchange<'_> {
 }
 
 /// The reply as text; what is not UTF-8 is replaced.
-fn text(reply: Vec<u8>) -> String {
+pub(crate) fn text(reply: Vec<u8>) -> String {
     String::from_utf8(reply).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// What HAProxy prints before it reads the next line of a conversation.
-const PROMPT: &str = "\n> ";
-
-/// What to ask next, once all replies so far are known; `None` ends the conversation.
-pub(crate) type Then<'a> = &'a (dyn Fn(&[String]) -> Option<Vec<String>> + Sync);
-
-/// Several commands over one connection. HAProxy prompts for each, so that an empty reply can be told from none.
-pub(crate) struct Conversation<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) commands: &'a [String],
-    /// More commands, each time those that depend on the replies before.
-    pub(crate) then: &'a [Then<'a>],
-    pub(crate) limits: Limits,
-}
-
-impl Conversation<'_> {
-    /// Sends all commands and reads until HAProxy has answered the last one.
-    pub(crate) async fn run(&self) -> Result<Vec<String>, SocketError> {
-        let lines = lines("prompt", self.commands, self.then.is_empty())?;
-        let exchange = Exchange { path: self.path, command: &lines, limits: self.limits, half_close: false };
-        exchange.bounded(self.limits.total, self.converse(&exchange)).await
-    }
-
-    async fn converse(&self, exchange: &Exchange<'_>) -> Result<Vec<String>, SocketError> {
-        let mut stream = exchange.bounded(self.limits.connect, exchange.send()).await?;
-        let (mut text, mut asked) = (Vec::with_capacity(FIRST_READ), self.commands.to_vec());
-        let mut said = exchange.command.to_owned();
-        for (index, then) in self.then.iter().enumerate() {
-            let before = Exchange { command: &said, ..*exchange };
-            before.read_prompts(&mut stream, &mut text, asked.len()).await?;
-            let next = then(&replies(self.path, &String::from_utf8_lossy(&text), &asked, false)?);
-            let is_last = next.is_none() || index + 1 == self.then.len();
-            let next = next.unwrap_or_default();
-            said = lines("", &next, is_last)?;
-            let more = Exchange { command: &said, ..*exchange };
-            more.bounded(self.limits.connect, more.write(&mut stream)).await?;
-            asked.extend(next);
-            if is_last {
-                break;
-            }
-        }
-        Exchange { command: &said, ..*exchange }.read_to_end(&mut stream, &mut text).await?;
-        replies(self.path, &String::from_utf8_lossy(&text), &asked, true)
-    }
-}
-
-/// One command a line, after `first`; and at the end the word that ends the conversation.
-fn lines(first: &str, commands: &[String], is_last: bool) -> Result<String, SocketError> {
-    if let Some(command) = commands.iter().find(|line| line.contains(['\n', '\r', '\0'])) {
-        return Err(SocketError::NotOneLine { command: command.clone() });
-    }
-    let commands = commands.iter().map(String::as_str);
-    let lines = [first].into_iter().filter(|first| !first.is_empty()).chain(commands);
-    Ok(lines.chain(is_last.then_some("quit")).collect::<Vec<_>>().join("\n"))
-}
-
-fn prompts(text: &[u8]) -> usize {
-    text.windows(PROMPT.len()).filter(|window| *window == PROMPT.as_bytes()).count()
-}
-
-/// The reply to each command. `is_over`: HAProxy has prompted for what ended the conversation too.
-fn replies(path: &Path, text: &str, commands: &[String], is_over: bool) -> Result<Vec<String>, SocketError> {
-    let parts: Vec<&str> = text.split(PROMPT).collect();
-    // Before the first prompt and after the last there is nothing.
-    let answered = parts.len().saturating_sub(2);
-    match parts.get(1..=commands.len()) {
-        Some(replies) if answered == commands.len() => {
-            Ok(replies.iter().map(|reply| (*reply).to_owned()).collect())
-        }
-        _ => {
-            let last = if is_over { "quit" } else { "prompt" };
-            let command = commands.get(answered).map_or(last, String::as_str);
-            let problem = format!("{answered} of {} commands were answered", commands.len());
-            Err(SocketError::unexpected(path, command, problem, text))
-        }
-    }
 }
 
 #[cfg(test)]

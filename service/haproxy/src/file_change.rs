@@ -65,7 +65,7 @@ impl StatsSocket {
     }
 }
 
-impl Session<'_> {
+impl Session {
     /// HAProxy has one transaction for all certificates. Up to 2.6 it would put ours into another one that is open.
     async fn end_own_transaction(&mut self, change: &FileChange) -> Result<(), FileError> {
         match self.open_transaction().await? {

@@ -57,4 +57,4 @@ pub use stats_socket::StatsSocket;
 pub use surroundings::SurroundingsError;
 pub use validate::{ValidateError, Verdict, validate};
 pub use version::Version;
-pub use worker::{Look, Reached, Told};
+pub use worker::{Line, Look, Reached, Told};

@@ -108,7 +108,7 @@ impl StatsSocket {
     }
 }
 
-impl Session<'_> {
+impl Session {
     pub(crate) async fn entries(
         &mut self,
         is_map: bool,

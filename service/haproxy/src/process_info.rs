@@ -92,7 +92,7 @@ impl<'a> Fields<'a> {
     /// Goes through the reply once: it is read after every change.
     fn read(reply: &'a str) -> Self {
         let mut fields = Self::default();
-        for (name, value) in reply.lines().filter_map(|line| line.split_once(": ")) {
+        for (name, value) in lines(reply).filter_map(name_and_value) {
             let field = match name {
                 "Pid" => &mut fields.pid,
                 "Version" => &mut fields.version,
@@ -109,6 +109,18 @@ impl<'a> Fields<'a> {
         }
         fields
     }
+}
+
+/// The lines. There are eighty, and they come with every change.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+    ends.scan(0, |begin, end| Some(&text[std::mem::replace(begin, end + 1)..end]))
+}
+
+/// `NAME: VALUE`.
+fn name_and_value(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_at(line.bytes().position(|byte| byte == b':')?);
+    Some((name, value.strip_prefix(": ")?))
 }
 
 fn epoch_seconds(time: SystemTime) -> u64 {

@@ -320,13 +320,12 @@ impl Greeting<'_> {
     /// Asks who answers, and tells it what comes first if it is new, in one conversation.
     async fn meet(&self) -> Result<Process, SocketError> {
         let Some(stats) = self.haproxy.stats() else { return current(self.haproxy).await };
-        let who = |reply: Option<&String>| stats.process_info(reply.map_or("", String::as_str));
-        let then = |replies: &[String]| {
-            let is_new = who(replies.first()).is_ok_and(|info| self.is_new(info.process()));
-            is_new.then(|| self.first.to_vec())
-        };
-        let replies = stats.converse_on(&["show info".to_owned()], &[&then]).await?;
-        Ok(who(replies.first())?.process())
+        let mut line = stats.line().await?;
+        let process = line.info().process();
+        if self.is_new(process) {
+            line.say(self.first).await?;
+        }
+        Ok(process)
     }
 }
 

@@ -3,13 +3,12 @@
 //! In: lines, some with a payload. Out: HAProxy's answer to each. All of it goes to the process that took the connection, also where a
 //! reload comes between. To be short: an open conversation keeps an old worker alive.
 
-use std::path::Path;
-
+use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::exchange::{Limits, SocketError};
+use crate::exchange::{FIRST_READ, SocketError, text};
 use crate::stats_socket::StatsSocket;
 
 /// What HAProxy prints when it waits for the next line.
@@ -18,28 +17,42 @@ const PROMPT: &[u8] = b"\n> ";
 const CONTINUED: &str = "+ ";
 
 /// An open conversation.
-pub(crate) struct Session<'a> {
-    path: &'a Path,
-    limits: Limits,
+#[derive(Debug)]
+pub(crate) struct Session {
+    socket: StatsSocket,
     stream: UnixStream,
     received: Vec<u8>,
+    /// How much of that was given as answers.
+    given: usize,
 }
 
 impl StatsSocket {
     /// Begins a conversation.
-    pub(crate) async fn session(&self) -> Result<Session<'_>, SocketError> {
-        let (path, limits) = (self.path(), self.limits());
-        let connecting = timeout(limits.connect, UnixStream::connect(path));
-        let connected =
-            connecting.await.map_err(|_| SocketError::timed_out(path, "prompt", limits.connect))?;
+    pub(crate) async fn session(&self) -> Result<Session, SocketError> {
+        Ok(self.session_with(&[]).await?.0)
+    }
+
+    /// Begins a conversation with these lines. HAProxy prompts for each, so that an empty answer can be told from none.
+    pub(crate) async fn session_with(&self, lines: &[&str]) -> Result<(Session, Vec<String>), SocketError> {
+        let (path, limit) = (self.path(), self.limits().connect);
+        let connecting = timeout(limit, UnixStream::connect(path)).await;
+        let connected = connecting.map_err(|_| SocketError::timed_out(path, "prompt", limit))?;
         let stream = connected.map_err(|error| SocketError::failed(path, error))?;
-        let mut session = Session { path, limits, stream, received: Vec::new() };
-        session.say("prompt", None).await?;
-        Ok(session)
+        let received = Vec::with_capacity(FIRST_READ);
+        let mut session = Session { socket: self.clone(), stream, received, given: 0 };
+        let mut answers = session.say_all(&[&["prompt"], lines].concat()).await?;
+        // Nothing is answered to the first line.
+        answers.remove(0);
+        Ok((session, answers))
     }
 }
 
-impl Session<'_> {
+impl Session {
+    /// Where it goes to.
+    pub(crate) fn socket(&self) -> &StatsSocket {
+        &self.socket
+    }
+
     /// Sends a line, with its payload where it ends in `<<`, and gives the answer.
     pub(crate) async fn say(&mut self, line: &str, payload: Option<&str>) -> Result<String, SocketError> {
         let text = match payload {
@@ -56,51 +69,69 @@ impl Session<'_> {
     }
 
     /// Sends lines without waiting for the answers between them.
-    pub(crate) async fn say_all(&mut self, lines: &[String]) -> Result<Vec<String>, SocketError> {
+    pub(crate) async fn say_all<L: AsRef<str>>(&mut self, lines: &[L]) -> Result<Vec<String>, SocketError> {
+        let lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
         let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
-        self.exchange(&lines.iter().map(String::as_str).collect::<Vec<_>>(), text).await
+        self.exchange(&lines, text).await
     }
 
     async fn exchange(&mut self, lines: &[&str], text: String) -> Result<Vec<String>, SocketError> {
         if let Some(line) = lines.iter().find(|line| line.contains(['\n', '\r', '\0'])) {
             return Err(SocketError::NotOneLine { command: (*line).to_owned() });
         }
-        let command = lines.first().copied().unwrap_or_default().to_owned();
-        let (path, total) = (self.path, self.limits.total);
-        let talk = async {
-            self.stream.write_all(text.as_bytes()).await.map_err(|error| SocketError::failed(path, error))?;
-            let mut answers = Vec::with_capacity(lines.len());
-            while answers.len() < lines.len() {
-                answers.push(self.answer(&command).await?);
-            }
-            Ok(answers)
-        };
-        timeout(total, talk).await.map_err(|_| SocketError::timed_out(path, &command, total))?
+        let limit = self.socket.limits().total;
+        let talk = timeout(limit, self.talk(lines, &text)).await;
+        talk.map_err(|_| {
+            let command = lines.first().copied().unwrap_or_default();
+            SocketError::timed_out(self.socket.path(), command, limit)
+        })?
+    }
+
+    async fn talk(&mut self, lines: &[&str], text: &str) -> Result<Vec<String>, SocketError> {
+        if lines.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sent = self.stream.write_all(text.as_bytes()).await;
+        sent.map_err(|error| SocketError::failed(self.socket.path(), error))?;
+        let mut answers = Vec::with_capacity(lines.len());
+        for line in lines {
+            answers.push(self.answer(line).await?);
+        }
+        Ok(answers)
     }
 
     /// Reads up to the next prompt.
     async fn answer(&mut self, command: &str) -> Result<String, SocketError> {
-        let mut searched = 0;
+        let mut searched = self.given;
         loop {
-            let from = searched.min(self.received.len());
-            if let Some(at) = self.received[from..].windows(PROMPT.len()).position(|part| part == PROMPT) {
-                let answer = String::from_utf8_lossy(&self.received[..from + at]).into_owned();
-                self.received.drain(..from + at + PROMPT.len());
+            if let Some(at) = memmem::find(&self.received[searched..], PROMPT) {
+                let end = searched + at;
+                let answer = text(self.received[self.given..end].to_vec());
+                self.give_up_to(end + PROMPT.len());
                 return Ok(answer);
             }
-            searched = self.received.len().saturating_sub(PROMPT.len() - 1);
+            searched = self.received.len().saturating_sub(PROMPT.len() - 1).max(self.given);
             self.receive(command).await?;
         }
     }
 
-    async fn receive(&mut self, command: &str) -> Result<(), SocketError> {
-        let read = timeout(self.limits.silence, self.stream.read_buf(&mut self.received)).await;
-        let read = read.map_err(|_| SocketError::timed_out(self.path, command, self.limits.silence))?;
-        if read.map_err(|error| SocketError::failed(self.path, error))? == 0 {
-            return Err(SocketError::Empty { path: self.path.to_owned(), command: command.to_owned() });
+    fn give_up_to(&mut self, end: usize) {
+        self.given = end;
+        if self.given == self.received.len() {
+            self.received.clear();
+            self.given = 0;
         }
-        if self.received.len() > self.limits.reply_bytes {
-            let (path, limit) = (self.path.to_owned(), self.limits.reply_bytes);
+    }
+
+    async fn receive(&mut self, command: &str) -> Result<(), SocketError> {
+        let (path, limits) = (self.socket.path(), self.socket.limits());
+        let read = timeout(limits.silence, self.stream.read_buf(&mut self.received)).await;
+        let read = read.map_err(|_| SocketError::timed_out(path, command, limits.silence))?;
+        if read.map_err(|error| SocketError::failed(path, error))? == 0 {
+            return Err(SocketError::Empty { path: path.to_owned(), command: command.to_owned() });
+        }
+        if self.received.len() > limits.reply_bytes {
+            let (path, limit) = (path.to_owned(), limits.reply_bytes);
             return Err(SocketError::TooLong { path, command: command.to_owned(), limit });
         }
         Ok(())
@@ -126,7 +157,7 @@ mod tests {
         let socket = StatsSocket::new(&path);
         let mut session = socket.session().await.unwrap();
         assert_eq!(session.say("add map /m <<", Some("a b\nc d")).await.unwrap(), "");
-        assert_eq!(session.say_all(&["one".into(), "two".into()]).await.unwrap(), ["first\n", ""]);
+        assert_eq!(session.say_all(&["one", "two"]).await.unwrap(), ["first\n", ""]);
         assert_eq!(session.say("three", None).await.unwrap(), "a > b\n>c\n");
         let ended = session.say("four", None).await.unwrap_err();
         assert!(matches!(ended, SocketError::Empty { .. }), "{ended}");

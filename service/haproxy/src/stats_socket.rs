@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::exchange::{Conversation, Exchange, Limits, SocketError, Then};
+use crate::exchange::{Exchange, Limits, SocketError};
 use crate::process_info::ProcessInfo;
 
 /// The socket of a `stats socket` line.
@@ -48,21 +48,6 @@ impl StatsSocket {
     /// Sends one line (several commands may be separated by `;`) and gives the reply as it came.
     pub async fn command(&self, command: &str) -> Result<String, SocketError> {
         Exchange { path: &self.path, command, limits: self.limits, half_close: false }.run().await
-    }
-
-    /// Sends several lines over one connection, so that one process answers all of them, and gives each one's reply without
-    /// the line feed that ends it.
-    pub async fn converse(&self, commands: &[String]) -> Result<Vec<String>, SocketError> {
-        Conversation { path: &self.path, commands, then: &[], limits: self.limits }.run().await
-    }
-
-    /// The same, with more lines, each time those that depend on the replies before. The replies to all are given, in order.
-    pub(crate) async fn converse_on(
-        &self,
-        commands: &[String],
-        then: &[Then<'_>],
-    ) -> Result<Vec<String>, SocketError> {
-        Conversation { path: &self.path, commands, then, limits: self.limits }.run().await
     }
 
     /// Who answers.

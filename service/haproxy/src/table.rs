@@ -4,9 +4,10 @@
 //! name. A column that is not there is empty; a table without a header line is `None`.
 
 use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Tells one kind of table from another.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Csv,
     BlankSeparated,
@@ -15,13 +16,55 @@ enum Form {
 /// A table whose header line began with `# `. Of thousands of rows with a hundred columns only those cells are kept that
 /// somebody asks for, one row at a time.
 pub(crate) struct Table<'a> {
+    layout: Arc<Layout>,
+    body: &'a str,
+}
+
+/// Where the columns are.
+struct Layout {
     form: Form,
+    header: Box<str>,
     /// The columns that are asked for, and where each is.
     wanted: &'static [&'static str],
     places: Vec<Option<usize>>,
     /// For each column up to the last one that is asked for, which of the wanted ones it is.
     slots: Vec<Option<usize>>,
-    body: &'a str,
+}
+
+/// The layouts of late, the newest last. A process prints the same header every time, and reading it costs more than reading a
+/// dozen rows.
+static KNOWN: Mutex<Vec<Arc<Layout>>> = Mutex::new(Vec::new());
+/// Two kinds of tables, from a few processes of different versions.
+const REMEMBERED: usize = 8;
+
+impl Layout {
+    /// That of a table with this header.
+    fn of(form: Form, header: &str, wanted: &'static [&'static str]) -> Arc<Self> {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let same =
+            |layout: &&Arc<Self>| *layout.header == *header && layout.form == form && layout.wanted == wanted;
+        if let Some(layout) = known.iter().rev().find(same) {
+            return layout.clone();
+        }
+        let layout = Arc::new(Self::read(form, header, wanted));
+        if known.len() >= REMEMBERED {
+            known.remove(0);
+        }
+        known.push(layout.clone());
+        layout
+    }
+
+    fn read(form: Form, header: &str, wanted: &'static [&'static str]) -> Self {
+        let names: Vec<&str> = match form {
+            Form::Csv => header.split(',').collect(),
+            Form::BlankSeparated => header.split_ascii_whitespace().collect(),
+        };
+        let places: Vec<Option<usize>> =
+            wanted.iter().map(|wanted| names.iter().position(|name| name == wanted)).collect();
+        let columns = places.iter().flatten().max().map_or(0, |last| last + 1);
+        let slot = |column| places.iter().position(|place| *place == Some(column));
+        Self { form, header: header.into(), wanted, slots: (0..columns).map(slot).collect(), places }
+    }
 }
 
 /// One row of a [`Table`].
@@ -33,39 +76,29 @@ pub(crate) struct Row<'a> {
 impl<'a> Table<'a> {
     /// Reads CSV: commas, values with commas, quotes or line breaks in double quotes, quotes doubled.
     pub(crate) fn csv(text: &'a str, wanted: &'static [&'static str]) -> Option<Self> {
-        let (header, body) = header_and_body(text)?;
-        Some(Self::new(Form::Csv, header.split(','), wanted, body))
+        Self::new(Form::Csv, text, wanted)
     }
 
     /// Reads values separated by blanks, as HAProxy writes its server state.
     pub(crate) fn blank_separated(text: &'a str, wanted: &'static [&'static str]) -> Option<Self> {
-        let (header, body) = header_and_body(text)?;
-        Some(Self::new(Form::BlankSeparated, header.split_ascii_whitespace(), wanted, body))
+        Self::new(Form::BlankSeparated, text, wanted)
     }
 
-    fn new<'h>(
-        form: Form,
-        header: impl Iterator<Item = &'h str>,
-        wanted: &'static [&'static str],
-        body: &'a str,
-    ) -> Self {
-        let names: Vec<&str> = header.collect();
-        let places: Vec<Option<usize>> =
-            wanted.iter().map(|wanted| names.iter().position(|name| name == wanted)).collect();
-        let columns = places.iter().flatten().max().map_or(0, |last| last + 1);
-        let slot = |column| places.iter().position(|place| *place == Some(column));
-        Self { form, wanted, slots: (0..columns).map(slot).collect(), places, body }
+    fn new(form: Form, text: &'a str, wanted: &'static [&'static str]) -> Option<Self> {
+        let (header, body) = header_and_body(text)?;
+        Some(Self { layout: Layout::of(form, header, wanted), body })
     }
 
     /// Whether all these columns are there.
     pub(crate) fn has(&self, names: &[&str]) -> bool {
-        let is_there = |name: &&str| self.wanted.iter().position(|wanted| wanted == name);
-        names.iter().all(|name| is_there(name).is_some_and(|slot| self.places[slot].is_some()))
+        let layout = &self.layout;
+        let slot = |name: &&str| layout.wanted.iter().position(|wanted| wanted == name);
+        names.iter().all(|name| slot(name).is_some_and(|slot| layout.places[slot].is_some()))
     }
 
     /// Shows each row, in order.
     pub(crate) fn each(&self, visit: impl FnMut(&Row<'a>)) {
-        match self.form {
+        match self.layout.form {
             Form::Csv => self.each_record(visit),
             Form::BlankSeparated => self.each_line(visit),
         }
@@ -89,15 +122,18 @@ impl<'a> Table<'a> {
     /// Takes a record that is a line without quotes; false where all of it is empty. Nearly all are, and thousands come twice a
     /// second: no more than the cells that are asked for is looked at closely.
     fn plain_record(&self, line: &'a str, row: &mut Row<'a>) -> bool {
-        let mut rest = line;
-        for slot in &self.slots {
-            let end = rest.bytes().position(|byte| byte == b',');
-            let (cell, behind) = rest.split_at(end.unwrap_or(rest.len()));
-            if let Some(slot) = slot {
-                row.cells[*slot] = Cow::Borrowed(cell);
+        let (mut slots, mut begin) = (self.layout.slots.iter(), 0);
+        for (end, byte) in line.bytes().enumerate() {
+            if byte == b',' {
+                let Some(slot) = slots.next() else { break };
+                if let Some(slot) = slot {
+                    row.cells[*slot] = Cow::Borrowed(&line[begin..end]);
+                }
+                begin = end + 1;
             }
-            let Some(behind) = behind.get(1..) else { break };
-            rest = behind;
+        }
+        if let Some(Some(slot)) = slots.next() {
+            row.cells[*slot] = Cow::Borrowed(&line[begin..]);
         }
         line.bytes().any(|byte| byte != b',')
     }
@@ -112,7 +148,7 @@ impl<'a> Table<'a> {
             let cell;
             (cell, goes_on) = records.cell();
             has_value |= !cell.is_empty();
-            if let Some(slot) = self.slots.get(column).copied().flatten() {
+            if let Some(slot) = self.layout.slots.get(column).copied().flatten() {
                 row.cells[slot] = cell;
             }
         }
@@ -127,7 +163,7 @@ impl<'a> Table<'a> {
                 continue;
             }
             row.cells.fill(Cow::Borrowed(""));
-            for (slot, word) in self.slots.iter().zip(words) {
+            for (slot, word) in self.layout.slots.iter().zip(words) {
                 if let Some(slot) = slot {
                     row.cells[*slot] = Cow::Borrowed(word);
                 }
@@ -137,7 +173,8 @@ impl<'a> Table<'a> {
     }
 
     fn empty_row(&self) -> Row<'a> {
-        Row { wanted: self.wanted, cells: vec![Cow::Borrowed(""); self.wanted.len()] }
+        let wanted = self.layout.wanted;
+        Row { wanted, cells: vec![Cow::Borrowed(""); wanted.len()] }
     }
 }
 

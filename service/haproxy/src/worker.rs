@@ -1,4 +1,4 @@
-//! Talking to the worker in force: commands, and a look at its servers, in one conversation.
+//! Talking to the worker in force: commands, and a look at its servers, on one line.
 //!
 //! In: command lines and the process that they are for, and which backends to look at. Out: a [`Told`]: who answered, each command's
 //! reply, the servers as they are after the commands; or that [another](Reached::Another) process answers, which is told nothing. All of
@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 
 use weir_scaling::{BackendSample, Process};
 
-use crate::exchange::{SocketError, Then};
+use crate::exchange::SocketError;
 use crate::process_info::ProcessInfo;
 use crate::servers_state::{ObservedServer, servers_state};
+use crate::session::Session;
 use crate::statistics::statistics;
 use crate::stats_socket::StatsSocket;
 
@@ -40,6 +41,13 @@ pub struct Told {
     pub backends: Vec<BackendSample>,
 }
 
+/// An open connection to one worker, which said who it is. To be short: it keeps an old worker alive.
+#[derive(Debug)]
+pub struct Line {
+    session: Session,
+    info: ProcessInfo,
+}
+
 /// Who took the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reached {
@@ -50,102 +58,92 @@ pub enum Reached {
 }
 
 impl StatsSocket {
-    /// Looks at the servers of the worker in force, whichever it is.
-    pub async fn look(&self, look: &Look) -> Result<Told, SocketError> {
-        let lines = [vec![WHO.to_owned()], look.lines()].concat();
-        self.told(self.converse(&lines).await?, 0)
+    /// Asks who is there.
+    pub async fn line(&self) -> Result<Line, SocketError> {
+        Ok(self.line_with(&[]).await?.0)
     }
 
-    /// Has `worker` carry out `commands`, one line each, and looks at its servers. Who answers is asked first, in the same
-    /// conversation: after a reload the socket leads to a worker that the commands were not meant for.
+    /// Looks at the servers of the worker in force, whichever it is.
+    pub async fn look(&self, look: &Look) -> Result<(Line, Told), SocketError> {
+        let looking = look.lines();
+        let lines: Vec<&str> = looking.iter().map(String::as_str).collect();
+        let (line, replies) = self.line_with(&lines).await?;
+        let told = line.told(replies, 0)?;
+        Ok((line, told))
+    }
+
+    async fn line_with(&self, lines: &[&str]) -> Result<(Line, Vec<String>), SocketError> {
+        let (session, mut replies) = self.session_with(&[&[WHO], lines].concat()).await?;
+        let info = self.process_info(&replies.remove(0))?;
+        Ok((Line { session, info }, replies))
+    }
+}
+
+impl Line {
+    /// Who is at its other end.
+    pub fn info(&self) -> &ProcessInfo {
+        &self.info
+    }
+
+    /// Has whoever it is carry out `commands`.
+    pub(crate) async fn say(&mut self, commands: &[String]) -> Result<Vec<String>, SocketError> {
+        self.session.say_all(commands).await
+    }
+
+    /// Has `worker` carry out `commands`, one line each, and looks at its servers. After a reload a line leads to a worker that
+    /// the commands were not meant for.
     pub async fn tell(
-        &self,
+        &mut self,
         worker: Process,
         commands: &[String],
         look: &Look,
     ) -> Result<Reached, SocketError> {
-        let looking = look.lines();
-        let next = |replies: &[String]| {
-            self.is_from(worker, replies).then(|| [commands, looking.as_slice()].concat())
-        };
-        self.tell_each(worker, &[&next], looking.len()).await
+        self.tell_on(worker, &[], &|_| commands.to_vec(), look).await
     }
 
     /// The same, with commands between `commands` and the look that depend on the replies to them. [`Told::replies`] has
     /// those to all.
     pub async fn tell_on(
-        &self,
+        &mut self,
         worker: Process,
         commands: &[String],
         then: &(dyn Fn(&[String]) -> Vec<String> + Sync),
         look: &Look,
     ) -> Result<Reached, SocketError> {
-        let looking = look.lines();
-        let first = |replies: &[String]| self.is_from(worker, replies).then(|| commands.to_vec());
-        let second = |replies: &[String]| {
-            let said = replies.get(1..).unwrap_or_default();
-            Some([then(said), looking.clone()].concat())
-        };
-        self.tell_each(worker, &[&first, &second], looking.len()).await
-    }
-
-    async fn tell_each(
-        &self,
-        worker: Process,
-        then: &[Then<'_>],
-        looks: usize,
-    ) -> Result<Reached, SocketError> {
-        let replies = self.converse_on(&[WHO.to_owned()], then).await?;
-        self.reached(worker, replies, looks)
-    }
-
-    /// Whether it is this process that says who it is.
-    fn is_from(&self, worker: Process, replies: &[String]) -> bool {
-        self.who(replies).is_ok_and(|info| info.is(worker))
-    }
-
-    fn who(&self, replies: &[String]) -> Result<ProcessInfo, SocketError> {
-        self.process_info(replies.first().map_or("", String::as_str))
-    }
-
-    /// What the replies say; the last `looks` of them are those to a look.
-    fn reached(&self, worker: Process, replies: Vec<String>, looks: usize) -> Result<Reached, SocketError> {
-        let info = self.who(&replies)?;
-        if !info.is(worker) {
-            return Ok(Reached::Another(info));
+        if !self.info.is(worker) {
+            return Ok(Reached::Another(self.info.clone()));
         }
-        let commands = replies.len().saturating_sub(1 + looks);
-        Ok(Reached::Meant(self.told(replies, commands)?))
+        let mut replies = self.say(commands).await?;
+        let mut lines = then(&replies);
+        let said = replies.len() + lines.len();
+        lines.extend(look.lines());
+        replies.extend(self.say(&lines).await?);
+        Ok(Reached::Meant(self.told(replies, said)?))
     }
 
-    /// The replies to the question who answers, to so many commands, and to a look.
-    fn told(&self, replies: Vec<String>, commands: usize) -> Result<Told, SocketError> {
-        let info = self.who(&replies)?;
-        let mut replies = replies.into_iter().skip(1);
-        let said = replies.by_ref().take(commands).collect();
-        let (servers, backends) = self.tables(replies)?;
-        Ok(Told { info, replies: said, servers, backends })
+    /// The replies to so many commands, and to a look.
+    fn told(&self, mut replies: Vec<String>, commands: usize) -> Result<Told, SocketError> {
+        let tables = replies.split_off(commands);
+        let (servers, backends) = self.tables(&tables)?;
+        Ok(Told { info: self.info.clone(), replies, servers, backends })
     }
 
     /// Reads pairs of tables: states, then statistics.
-    fn tables(
-        &self,
-        mut replies: impl Iterator<Item = String>,
-    ) -> Result<(Vec<ObservedServer>, Vec<BackendSample>), SocketError> {
+    fn tables(&self, replies: &[String]) -> Result<(Vec<ObservedServer>, Vec<BackendSample>), SocketError> {
         let (mut servers, mut backends) = (Vec::new(), Vec::new());
-        while let (Some(states), Some(numbers)) = (replies.next(), replies.next()) {
+        for pair in replies.chunks_exact(2) {
+            let (states, numbers) = (&pair[0], &pair[1]);
             if states.starts_with("Can't find backend") {
                 continue;
             }
-            servers
-                .extend(servers_state(&states).ok_or_else(|| self.no_table("show servers state", &states))?);
-            backends.extend(statistics(&numbers).ok_or_else(|| self.no_table("show stat", &numbers))?);
+            servers.extend(servers_state(states).ok_or_else(|| self.no_table("show servers state", states))?);
+            backends.extend(statistics(numbers).ok_or_else(|| self.no_table("show stat", numbers))?);
         }
         Ok((servers, backends))
     }
 
     fn no_table(&self, command: &str, reply: &str) -> SocketError {
-        SocketError::unexpected(self.path(), command, "no table of servers in it", reply)
+        SocketError::unexpected(self.session.socket().path(), command, "no table of servers in it", reply)
     }
 }
 
@@ -186,16 +184,14 @@ mod tests {
             let path = dir.path().join("s");
             let socket = StatsSocket::new(&path);
             let haproxy = scripted(&path, &[ASKED]);
-            let reached = socket.tell(other, &commands(&["first"]), &Look::All).await.unwrap();
+            let mut line = socket.line().await.unwrap();
+            let reached = line.tell(other, &commands(&["first"]), &Look::All).await.unwrap();
             assert!(matches!(reached, Reached::Another(info) if info.process() == MEANT));
-            assert_eq!(haproxy.await.unwrap(), "quit\n");
-
-            std::fs::remove_file(&path).unwrap();
-            let haproxy = scripted(&path, &[ASKED]);
             let then = |_: &[String]| commands(&["second"]);
-            let reached = socket.tell_on(other, &commands(&["first"]), &then, &Look::All).await.unwrap();
+            let reached = line.tell_on(other, &commands(&["first"]), &then, &Look::All).await.unwrap();
             assert!(matches!(reached, Reached::Another(_)));
-            assert_eq!(haproxy.await.unwrap(), "quit\n");
+            drop(line);
+            assert_eq!(haproxy.await.unwrap(), "");
         }
     }
 
@@ -203,15 +199,19 @@ mod tests {
     async fn the_worker_that_is_meant_is_sent_one_command_after_the_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
-        let haproxy = scripted(&path, &[ASKED, ("a\nb\n", "no\n\n> \n> "), ("c\nquit\n", "yes\n\n> ")]);
+        let haproxy =
+            scripted(&path, &[ASKED, ("a\nb\n", "no\n\n> \n> "), ("c\n", "yes\n\n> "), ("d\n", "\n> ")]);
         let then = |replies: &[String]| {
             assert_eq!(replies, ["no\n", ""]);
             commands(&["c"])
         };
-        let socket = StatsSocket::new(&path);
-        let reached = socket.tell_on(MEANT, &commands(&["a", "b"]), &then, &at_none()).await.unwrap();
+        let mut line = StatsSocket::new(&path).line().await.unwrap();
+        let reached = line.tell_on(MEANT, &commands(&["a", "b"]), &then, &at_none()).await.unwrap();
         let Reached::Meant(told) = reached else { panic!("{reached:?}") };
         assert_eq!((told.info.process(), told.replies), (MEANT, commands(&["no\n", "", "yes\n"])));
+        let reached = line.tell(MEANT, &commands(&["d"]), &at_none()).await.unwrap();
+        assert!(matches!(reached, Reached::Meant(told) if told.replies == [""]));
+        drop(line);
         assert_eq!(haproxy.await.unwrap(), "");
     }
 
@@ -220,8 +220,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let haproxy = scripted(&path, &[("prompt\nshow info\n", "\n> Permission denied\n\n> ")]);
-        let told = StatsSocket::new(&path).tell(MEANT, &commands(&["a"]), &at_none()).await;
-        assert!(matches!(told, Err(SocketError::Unexpected { .. })), "{told:?}");
-        assert_eq!(haproxy.await.unwrap(), "quit\n");
+        let line = StatsSocket::new(&path).line().await;
+        assert!(matches!(line, Err(SocketError::Unexpected { .. })), "{line:?}");
+        assert_eq!(haproxy.await.unwrap(), "");
     }
 }

@@ -15,9 +15,9 @@ use crate::{printed, signature};
 
 static REGISTRY: LazyLock<Handlebars<'static>> = LazyLock::new(build);
 
-/// A registry with every helper that computes.
-pub(crate) fn registry<'reg>() -> Handlebars<'reg> {
-    REGISTRY.clone()
+/// Every helper that computes. What reads is lent to each render.
+pub(crate) fn registry() -> &'static Handlebars<'static> {
+    &REGISTRY
 }
 
 fn build() -> Handlebars<'static> {

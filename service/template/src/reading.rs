@@ -31,6 +31,24 @@ pub(crate) struct Reader<'a> {
     inside: Mutex<Inside>,
 }
 
+/// A helper that reads, by one of its names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    name: &'static str,
+    signature: &'static Signature,
+    reading: Reading,
+}
+
+/// Those whose names stand somewhere in a source: no other can be called.
+pub(crate) fn named(source: &str) -> Vec<Named> {
+    let all = SIGNATURES.iter().flat_map(|signature| {
+        let reading = if let Does::Reads(reading) = signature.does { Some(reading) } else { None };
+        let name = move |name: &&'static str| Some(Named { name, signature, reading: reading? });
+        signature.names.iter().filter_map(name)
+    });
+    all.filter(|named| source.contains(named.name)).collect()
+}
+
 /// The part that is being rendered: a top-level element, or a turn of a loop.
 #[derive(Debug, Default)]
 pub(crate) struct Inside {
@@ -58,17 +76,13 @@ impl<'a> Reader<'a> {
         Self { catalogue, env, loops, changed, inside: Mutex::default() }
     }
 
-    /// Puts the helpers that read from here into a registry.
-    pub(crate) fn register<'reg>(&'reg self, registry: &mut Handlebars<'reg>) {
-        for signature in SIGNATURES {
-            if let Does::Reads(reading) = signature.does {
-                for name in signature.names {
-                    registry.register_helper(name, Box::new(Reads { reader: self, signature, reading }));
-                }
-            }
+    /// Gives a render the helpers that read from here: those that its source names, and its loops.
+    pub(crate) fn lend<'rc>(&'rc self, named: &[Named], render: &mut RenderContext<'_, 'rc>) {
+        for Named { name, signature, reading } in named.iter().copied() {
+            render.register_local_helper(name, Box::new(Reads { reader: self, signature, reading }));
         }
-        for reading in loops::KINDS {
-            registry.register_helper(loops::name(reading), Box::new(Each { reader: self, reading }));
+        for reading in loops::KINDS.into_iter().filter(|_| !self.loops.is_empty()) {
+            render.register_local_helper(loops::name(reading), Box::new(Each { reader: self, reading }));
         }
     }
 

@@ -2,6 +2,7 @@
 //! the template, and whatever Consul said before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use weir_pools::{Answer, Catalogue, Instance, KeyPair, Query, ServiceEntry, Status, Weights, server_ids};
@@ -312,7 +313,7 @@ fn source() -> impl Strategy<Value = String> {
 fn anew(
     source: &str,
     catalogue: &Catalogue,
-    env: &BTreeMap<String, String>,
+    env: &Arc<BTreeMap<String, String>>,
 ) -> Result<Rendered, RenderError> {
     Template::plain("t", source).unwrap().render(catalogue, env)
 }
@@ -337,7 +338,7 @@ proptest! {
                 }
             }
             host += usize::from(moved);
-            let env = BTreeMap::from([("HOST".to_owned(), host.to_string())]);
+            let env = Arc::new(BTreeMap::from([("HOST".to_owned(), host.to_string())]));
             let catalogue: Catalogue = answers.clone().into_iter().collect();
             prop_assert_eq!(template.render(&catalogue, &env), anew(&source, &catalogue, &env), "{}", source);
         }
@@ -390,8 +391,8 @@ fn what_is_seldom_generated_is_equal_too() {
         let mut catalogue = Catalogue::default();
         for (query, answer) in changes {
             catalogue.insert(query, answer);
-            let rendered = template.render(&catalogue, &BTreeMap::new());
-            assert_eq!(rendered, anew(source, &catalogue, &BTreeMap::new()), "{source}");
+            let rendered = template.render(&catalogue, &Arc::default());
+            assert_eq!(rendered, anew(source, &catalogue, &Arc::default()), "{source}");
         }
     }
 }
@@ -420,8 +421,8 @@ fn a_number_that_another_instance_had_is_printed_anew() {
     for list in [vec![&one, &other], vec![&other], vec![&one, &other], vec![&one]] {
         let list: Vec<Instance> = list.into_iter().cloned().collect();
         let catalogue = Catalogue::from_iter([(service("web"), Answer::Instances(list.into()))]);
-        let rendered = template.render(&catalogue, &BTreeMap::new());
-        assert_eq!(rendered, anew(source, &catalogue, &BTreeMap::new()));
+        let rendered = template.render(&catalogue, &Arc::default());
+        assert_eq!(rendered, anew(source, &catalogue, &Arc::default()));
         texts.insert(rendered.unwrap().text);
     }
     // Alone both have the same number, together the second has another one.

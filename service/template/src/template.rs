@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use handlebars::template::TemplateElement;
-use handlebars::{Context, Handlebars, RenderContext, Renderable, StringOutput};
+use handlebars::{Context, RenderContext, Renderable, StringOutput};
 use weir_pools::{Catalogue, Query};
 
 use crate::chunks::{Chunk, Readings, Whole};
 use crate::error::RenderError;
 use crate::loops::{self, Body};
 use crate::problem::Problem;
-use crate::reading::Reader;
+use crate::reading::{Named, Reader, named};
 use crate::{lint, pure};
 
 /// A parsed and checked template source.
@@ -22,6 +22,7 @@ pub struct Template {
     parsed: handlebars::Template,
     /// What the loops look at whose turns are kept.
     loops: Vec<Body>,
+    helpers: Vec<Named>,
     queries: BTreeSet<Query>,
     memory: Mutex<Memory>,
 }
@@ -30,7 +31,7 @@ pub struct Template {
 #[derive(Debug, Default)]
 struct Memory {
     catalogue: Catalogue,
-    env: BTreeMap<String, String>,
+    env: Arc<BTreeMap<String, String>>,
     /// What each top-level element rendered to.
     chunks: Vec<Option<Chunk>>,
     /// Queries whose answers changed before the last catalogue, and not all chunks know.
@@ -62,8 +63,8 @@ impl Template {
         let mut parsed = lint::parse(source)?;
         let queries = lint::check(source, &parsed)?;
         print_alike(&mut parsed);
-        let loops = loops::keep(&mut parsed);
-        Ok(Self { name: name.to_owned(), parsed, loops, queries, memory: Mutex::default() })
+        let (loops, helpers) = (loops::keep(&mut parsed), named(source));
+        Ok(Self { name: name.to_owned(), parsed, loops, helpers, queries, memory: Mutex::default() })
     }
 
     /// A template whose loops are handlebars' own: nothing of one is kept. What all others must be equal to.
@@ -72,16 +73,18 @@ impl Template {
         let mut parsed = lint::parse(source)?;
         let queries = lint::check(source, &parsed)?;
         print_alike(&mut parsed);
-        Ok(Self { name: name.to_owned(), parsed, loops: Vec::new(), queries, memory: Mutex::default() })
+        let (loops, helpers) = (Vec::new(), named(source));
+        Ok(Self { name: name.to_owned(), parsed, loops, helpers, queries, memory: Mutex::default() })
     }
 
     /// Renders from what is known. Queries that are not known are read as empty and reported as waiting.
     ///
-    /// What the last render knew and did not change is not rendered again.
+    /// What the last render knew and did not change is not rendered again. An environment that is the same in memory costs
+    /// nothing to compare.
     pub fn render(
         &self,
         catalogue: &Catalogue,
-        env: &BTreeMap<String, String>,
+        env: &Arc<BTreeMap<String, String>>,
     ) -> Result<Rendered, RenderError> {
         // Taken out rather than locked while rendering: a second render at the same time starts with an empty
         // memory, which is slower and nothing else.
@@ -94,7 +97,7 @@ impl Template {
         result
     }
 
-    fn empty_memory(&self, env: &BTreeMap<String, String>) -> Memory {
+    fn empty_memory(&self, env: &Arc<BTreeMap<String, String>>) -> Memory {
         let chunks = self.parsed.elements.iter().map(|_| None).collect();
         Memory { env: env.clone(), chunks, ..Memory::default() }
     }
@@ -115,19 +118,13 @@ impl Template {
     fn render_chunks(&self, chunks: &mut [Option<Chunk>], reader: &Reader<'_>) -> Result<(), RenderError> {
         let holds = |chunk: &Chunk| chunk.holds(&reader.changed);
         let context = Context::null();
-        let mut registry = None;
         for (index, element) in self.parsed.elements.iter().enumerate() {
             let known = &mut chunks[index];
             if matches!(element, TemplateElement::RawString(_)) || known.as_ref().is_some_and(holds) {
                 continue;
             }
-            let registry = registry.get_or_insert_with(|| {
-                let mut registry = pure::registry();
-                reader.register(&mut registry);
-                registry
-            });
             let outside = reader.enter(known.take().map(|chunk| chunk.loops).unwrap_or_default());
-            let marked = self.element(index, registry, &context);
+            let marked = self.element(index, reader, &context);
             let inside = reader.leave(outside);
             *known = Some(inside.chunk(&marked?).filled());
         }
@@ -135,22 +132,16 @@ impl Template {
     }
 
     /// Renders one top-level element, its values between markers.
-    fn element(
-        &self,
-        index: usize,
-        registry: &Handlebars<'_>,
-        context: &Context,
-    ) -> Result<String, RenderError> {
-        let mut output = StringOutput::new();
+    fn element(&self, index: usize, reader: &Reader<'_>, context: &Context) -> Result<String, RenderError> {
+        let (mut render, mut output) = (RenderContext::new(None), StringOutput::new());
+        reader.lend(&self.helpers, &mut render);
         let element = &self.parsed.elements[index];
-        element.render(registry, context, &mut RenderContext::new(None), &mut output).map_err(
-            |mut error| {
-                if let (None, Some(place)) = (error.line_no, self.parsed.mapping.get(index)) {
-                    (error.line_no, error.column_no) = (Some(place.0), Some(place.1));
-                }
-                RenderError::of(&self.name, &error)
-            },
-        )?;
+        element.render(pure::registry(), context, &mut render, &mut output).map_err(|mut error| {
+            if let (None, Some(place)) = (error.line_no, self.parsed.mapping.get(index)) {
+                (error.line_no, error.column_no) = (Some(place.0), Some(place.1));
+            }
+            RenderError::of(&self.name, &error)
+        })?;
         output.into_string().map_err(|error| RenderError::of(&self.name, &error.into()))
     }
 

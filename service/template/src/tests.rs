@@ -79,8 +79,8 @@ fn catalogue() -> Catalogue {
     .collect()
 }
 
-fn env() -> BTreeMap<String, String> {
-    BTreeMap::from([("ZONE".into(), "z1".into())])
+fn env() -> Arc<BTreeMap<String, String>> {
+    Arc::new(BTreeMap::from([("ZONE".into(), "z1".into())]))
 }
 
 fn render(source: &str) -> Rendered {
@@ -529,7 +529,7 @@ proptest! {
         let template = Template::parse("t", "\n{{#each (service \"web\")}}\n  <{{ID}}{{{ServiceMeta.zone}}} {{raw ID}}>\n{{/each}}\n").unwrap();
         let clean = |text: &str| text.replace(['\u{FDD0}', '\u{FDD1}', '\u{FDD2}'], "\u{FFFD}");
         for _ in 0..2 {
-            let rendered = template.render(&known, &BTreeMap::new()).unwrap();
+            let rendered = template.render(&known, &Arc::default()).unwrap();
             let mut expected = String::from("\n");
             let mut printed = Vec::new();
             for (id, zone) in &values {
@@ -553,7 +553,7 @@ proptest! {
         let reads = |name: &String| "{{#each (service \"N\")}}{{ID}}{{/each}}{{key_or_default \"N\" 1}}".replace('N', name);
         let source = names.iter().map(reads).collect::<String>();
         let template = Template::parse("t", &source).unwrap();
-        let rendered = template.render(&Catalogue::default(), &BTreeMap::new()).unwrap();
+        let rendered = template.render(&Catalogue::default(), &Arc::default()).unwrap();
         prop_assert!(rendered.reads.is_superset(template.queries()));
         prop_assert_eq!(&*rendered.waiting, template.queries());
         prop_assert_eq!(template.queries().len(), 2 * names.iter().collect::<BTreeSet<_>>().len());
@@ -596,7 +596,7 @@ proptest! {
         let source = pieces.concat();
         let outline = crate::outline(&source);
         if let Ok(template) = Template::parse("t", &source) {
-            let _ = template.render(&catalogue(), &BTreeMap::new());
+            let _ = template.render(&catalogue(), &Arc::default());
             let outline = outline.expect("a source without mistakes has one");
             prop_assert_eq!(outline.text.split_inclusive('\n').count(), outline.lines.len());
             prop_assert!(outline.lines.iter().all(|line| *line >= 1));

@@ -5,6 +5,7 @@
 //! the advice says less.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use haproxy_cfg::{Document, Source};
 use weir_haproxy::{ListingError, Substitution};
@@ -12,7 +13,7 @@ use weir_pools::Catalogue;
 use weir_pools::advice::{Advice, Setup, advise};
 use weir_template::{HOLE, outline};
 
-use crate::config::{self, Config, Environment, Haproxy, Problem};
+use crate::config::{self, Config, Haproxy, Problem};
 use crate::sources;
 use crate::units;
 
@@ -161,7 +162,7 @@ impl<'c> Text<'c> {
 /// What a template renders to that reads nothing: neither Consul nor the environment, which is another one for the daemon.
 fn rendered(source: &str) -> Option<String> {
     let template = weir_template::Template::parse("", source).ok()?;
-    let rendered = template.render(&Catalogue::default(), &Environment::new()).ok()?;
+    let rendered = template.render(&Catalogue::default(), &Arc::default()).ok()?;
     (rendered.reads.is_empty() && !source.contains("env")).then(|| rendered.text.to_string())
 }
 

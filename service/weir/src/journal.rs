@@ -115,6 +115,49 @@ pub(crate) enum Record {
     ScaleFailed { namespace: String, job: String, group: String, to: u64, result: ScaleResult, error: String },
 }
 
+impl Record {
+    /// Its kind, as it is serialized.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Changed { .. } => "changed",
+            Self::CommandRefused { .. } => "command_refused",
+            Self::CheckOverdue { .. } => "check_overdue",
+            Self::OtherFiles { .. } => "other_files",
+            Self::NotTold { .. } => "not_told",
+            Self::Refused { .. } => "refused",
+            Self::WriteFailed { .. } => "write_failed",
+            Self::Reloaded { .. } => "reloaded",
+            Self::ReloadFailed { .. } => "reload_failed",
+            Self::ProcessChanged { .. } => "process_changed",
+            Self::SourceChanged { .. } => "source_changed",
+            Self::SourceFailed { .. } => "source_failed",
+            Self::SourceAccepted { .. } => "source_accepted",
+            Self::Kept { .. } => "kept",
+            Self::Panic { .. } => "panic",
+            Self::Released { .. } => "released",
+            Self::HeldBack { .. } => "held_back",
+            Self::LeftOut { .. } => "left_out",
+            Self::LeftOutEnded { .. } => "left_out_ended",
+            Self::Intended(_) => "intended",
+            Self::IntentEnded { .. } => "intent_ended",
+            Self::NotHeld { .. } => "not_held",
+            Self::IntentProblem { .. } => "intent_problem",
+            Self::FileChanged { .. } => "file_changed",
+            Self::FileFailed { .. } => "file_failed",
+            Self::FileNeedsReload { .. } => "file_needs_reload",
+            Self::Consul { .. } => "consul",
+            Self::Nomad { .. } => "nomad",
+            Self::Leader { .. } => "leader",
+            Self::PolicyProblem { .. } => "policy_problem",
+            Self::Draining { .. } => "draining",
+            Self::DrainEnded { .. } => "drain_ended",
+            Self::Scaled { .. } => "scaled",
+            Self::NoGain { .. } => "no_gain",
+            Self::ScaleFailed { .. } => "scale_failed",
+        }
+    }
+}
+
 /// How new text came into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -103,7 +103,7 @@ impl Metrics {
 
     /// Counts one record.
     pub(crate) fn count(&self, record: &Record) {
-        self.records.with_label_values(&[kind(record).as_str()]).inc();
+        self.records.with_label_values(&[record.kind()]).inc();
         match record {
             Record::Changed { haproxy, result, took_ms, .. } => {
                 self.changes.with_label_values(&[haproxy.as_str(), change(*result)]).inc();
@@ -187,12 +187,6 @@ impl Metrics {
 
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// The record's kind, as it is serialized.
-fn kind(record: &Record) -> String {
-    let value = serde_json::to_value(record).unwrap_or_default();
-    value.get("kind").and_then(|kind| kind.as_str()).unwrap_or("unknown").to_owned()
 }
 
 fn change(result: ChangeResult) -> &'static str {

@@ -9,7 +9,7 @@ use weir_pools::Catalogue;
 use weir_pools::places::OutputKind;
 
 use crate::config::{Config, Environment, Haproxy, Template};
-use crate::pool_loop::{File, Hands, Memory, Output, PoolLoop, StateDir, pools_in};
+use crate::pool_loop::{File, Hands, Memory, OpenLine, Output, PoolLoop, StateDir, pools_in};
 
 /// One HAProxy with the templates that it loads.
 #[derive(Debug, Clone)]
@@ -94,7 +94,8 @@ impl Unit {
             .templates
             .iter()
             .map(|template| File { template: template.clone(), kind: self.kind(&template.destination) });
-        Hands { haproxy: self.haproxy.as_ref().map(haproxy), files: files.collect(), state, reload }
+        let haproxy = self.haproxy.as_ref().map(haproxy);
+        Hands { haproxy, files: files.collect(), state, reload, line: OpenLine::default() }
     }
 
     /// Opens the state directory.

@@ -19,7 +19,7 @@ async fn takes_out(stats: &StatsSocket, worker: Process) -> Reached {
     let then = |replies: &[String]| {
         if replies.iter().all(|reply| reply.trim().is_empty()) { vec![state("b")] } else { Vec::new() }
     };
-    stats.tell_on(worker, &[state("a")], &then, &web()).await.unwrap()
+    stats.line().await.unwrap().tell_on(worker, &[state("a")], &then, &web()).await.unwrap()
 }
 
 fn out_of_traffic(told: &Told) -> Vec<&str> {
@@ -38,12 +38,12 @@ async fn after_a_reload_the_new_worker_is_not_told_what_was_meant_for_the_old_on
         let reached = takes_out(&stats, old).await;
         assert!(matches!(&reached, Reached::Another(info) if info.process() == new), "{reached:?}");
         let commands = ["set server web/a state maint".to_owned()];
-        let reached = stats.tell(old, &commands, &web()).await.unwrap();
+        let reached = stats.line().await.unwrap().tell(old, &commands, &web()).await.unwrap();
         assert!(matches!(&reached, Reached::Another(info) if info.process() == new), "{reached:?}");
-        let told = stats.look(&web()).await.unwrap();
+        let (mut line, told) = stats.look(&web()).await.unwrap();
         assert_eq!((told.info.process(), out_of_traffic(&told)), (new, vec![]));
 
-        let Reached::Meant(told) = stats.tell(new, &commands, &web()).await.unwrap() else { panic!() };
+        let Reached::Meant(told) = line.tell(new, &commands, &web()).await.unwrap() else { panic!() };
         assert_eq!((told.replies, told.servers.len()), (vec![String::new()], 2));
         let Reached::Meant(told) = takes_out(&stats, new).await else { panic!() };
         assert_eq!((told.replies.len(), out_of_traffic(&told)), (2, vec!["a", "b"]));

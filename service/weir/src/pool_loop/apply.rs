@@ -16,7 +16,7 @@ use weir_pools::plan::Step;
 
 use super::observation::Observation;
 use super::report::seconds_now;
-use super::tell::Tell;
+use super::tell::{OpenLine, Tell};
 use super::{Begun, Change, Done, DoneResult, Memory, ReloadResult, StateDir};
 use crate::chain::chain;
 use crate::config;
@@ -29,6 +29,7 @@ pub(crate) struct Hands {
     pub(crate) state: StateDir,
     /// Whether HAProxy may be reloaded; `weir render --once` only writes.
     pub(crate) reload: bool,
+    pub(crate) line: OpenLine,
 }
 
 /// One destination.

@@ -68,6 +68,7 @@ use search::Search;
 pub(crate) use seen_pools::SeenPools;
 pub(crate) use seen_pools::{SeenServer, SeenServers};
 pub(crate) use servers::{address_of, pools_in};
+pub(crate) use tell::OpenLine;
 use tell::{Heard, Tell};
 use wanted::Renderer;
 

@@ -115,8 +115,12 @@ impl Runner {
         let mut effects = self.pool_loop.handle(Instant::now(), event);
         // Whether somebody still answers can wait until HAProxy is told.
         effects.sort_by_key(|effect| matches!(effect, Effect::Probe(_)));
+        let tells = effects.iter().any(|effect| matches!(effect, Effect::Tell(_)));
         for effect in effects {
             self.carry_out(effect);
+        }
+        if !tells {
+            self.hands.hang_up();
         }
         let report = self.pool_loop.report();
         self.report.send_if_modified(|before| replace(before, report));

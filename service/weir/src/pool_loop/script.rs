@@ -3,7 +3,7 @@
 //! In: the steps of a plan, and the process that it is for. Out: the reply to each. All go over one connection, to that process or to
 //! none.
 
-use weir_haproxy::{Look, Reached, SocketError, StatsSocket};
+use weir_haproxy::{Line, Look, Reached, SocketError};
 use weir_pools::plan::Step;
 use weir_scaling::Process;
 
@@ -22,16 +22,16 @@ impl<'a> Script<'a> {
 
     pub(super) async fn run(
         &self,
-        stats: &StatsSocket,
+        line: &mut Line,
         worker: Process,
         look: &Look,
     ) -> Result<Reached, SocketError> {
         let first = self.commands(&self.first);
         if self.conditional.is_empty() {
-            return stats.tell(worker, &first, look).await;
+            return line.tell(worker, &first, look).await;
         }
         let then = |replies: &[String]| self.commands(&self.possible(replies));
-        stats.tell_on(worker, &first, &then, look).await
+        line.tell_on(worker, &first, &then, look).await
     }
 
     /// The replies in the order of the steps.

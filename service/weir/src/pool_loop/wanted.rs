@@ -44,7 +44,7 @@ pub(crate) struct Inputs<'a> {
     /// The catalogue that what is in force was rendered from.
     pub(crate) last_good: &'a Arc<Catalogue>,
     /// The same in every turn.
-    pub(crate) environment: &'a Environment,
+    pub(crate) environment: &'a Arc<Environment>,
     /// The same in every turn; absent where no HAProxy loads the outputs.
     pub(crate) haproxy: Option<&'a Haproxy>,
     /// Backends that may become empty now, whatever the configuration says.
@@ -206,7 +206,7 @@ impl Renderer {
         &self,
         choice: &Choice<'_>,
         catalogue: &Catalogue,
-        environment: &Environment,
+        environment: &Arc<Environment>,
     ) -> Option<Arc<str>> {
         let known = self.remembered.get(choice.destination).and_then(|memos| memos.first());
         let page = page(choice.template?, catalogue, choice.kind, environment, known.map(|memo| &*memo.page));
@@ -427,7 +427,7 @@ fn page(
     template: &Template,
     catalogue: &Catalogue,
     kind: OutputKind,
-    environment: &Environment,
+    environment: &Arc<Environment>,
     known: Option<&Page>,
 ) -> Result<Page, String> {
     let rendered = template.render(catalogue, environment).map_err(|error| error.to_string())?;

@@ -106,7 +106,7 @@ impl World {
             choices: &[choice],
             catalogue: &self.catalogue,
             last_good: &self.last_good,
-            environment: &Environment::default(),
+            environment: &Arc::default(),
             haproxy: None,
             released: self.released.clone(),
         };
