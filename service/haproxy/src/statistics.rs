@@ -53,6 +53,13 @@ pub enum Completeness {
     },
 }
 
+impl Reading {
+    /// The process in force.
+    pub fn current(&self) -> Option<&Sample> {
+        self.samples.iter().find(|sample| !sample.leaving)
+    }
+}
+
 /// Asks every worker: all through the master socket, or the one in force through the stats socket where there is no
 /// master socket, or it does not answer.
 pub async fn sample(haproxy: &Haproxy) -> Result<Reading, SocketError> {

@@ -3,13 +3,12 @@
 //! A [`Query`] without an answer is *not known yet*; an [`Answer`] may well be empty. The two are never mixed up:
 //! a template that reads something unknown waits, one that reads something empty renders.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Instance;
+use crate::{Instance, SharedMap};
 
 /// One thing that a template can ask Consul. `datacenter` is `None` for the agent's own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,10 +106,10 @@ pub struct KeyPair {
     pub value: String,
 }
 
-/// The answers known at one moment. A clone costs nothing, a change of one the size of the map, but no text of it.
+/// The answers known at one moment. A clone costs nothing, and a change of one answer little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalogue {
-    answers: Arc<BTreeMap<Arc<Query>, Answer>>,
+    answers: SharedMap<Arc<Query>, Answer>,
 }
 
 impl Catalogue {
@@ -121,28 +120,24 @@ impl Catalogue {
 
     /// The answer, and the query as it stands here: the same in memory from one moment to the next.
     pub fn entry(&self, query: &Query) -> Option<(&Arc<Query>, &Answer)> {
-        self.answers.get_key_value(query)
+        self.answers.entry(query)
     }
 
     /// Puts an answer in. Returns whether it differs from the one before.
     pub fn insert(&mut self, query: Query, answer: Answer) -> bool {
-        if self.answers.get(&query) == Some(&answer) {
-            return false;
-        }
-        let answers = Arc::make_mut(&mut self.answers);
-        if let Some(before) = answers.get_mut(&query) {
-            *before = answer;
-        } else {
-            answers.insert(Arc::new(query), answer);
-        }
+        let known = self.entry(&query).map(|(known, before)| (known.clone(), *before == answer));
+        let query = match known {
+            Some((_, true)) => return false,
+            Some((known, false)) => known,
+            None => Arc::new(query),
+        };
+        self.answers.insert(query, answer);
         true
     }
 
     /// Forgets the answers to queries that nobody asks any more.
     pub fn retain(&mut self, wanted: &BTreeSet<Query>) {
-        if !self.answers.keys().all(|query| wanted.contains(&**query)) {
-            Arc::make_mut(&mut self.answers).retain(|query, _| wanted.contains(&**query));
-        }
+        self.answers.retain(|query, _| wanted.contains(&**query));
     }
 
     /// All instances of a service; `None` while they are not known.
@@ -161,25 +156,8 @@ impl Catalogue {
     /// The queries whose answers differ between two moments, or that are known at one of them only, in order. Answers
     /// that are the same list in memory cost next to nothing.
     pub fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Query> {
-        let same = Arc::ptr_eq(&self.answers, &other.answers);
-        let entries = |catalogue: &'a Self| catalogue.answers.iter().take(if same { 0 } else { usize::MAX });
-        let (mut mine, mut others) = (entries(self).peekable(), entries(other).peekable());
-        std::iter::from_fn(move || {
-            loop {
-                let order = match (mine.peek(), others.peek()) {
-                    (None, None) => return None,
-                    (Some(_), None) => Ordering::Less,
-                    (None, Some(_)) => Ordering::Greater,
-                    (Some((a, _)), Some((b, _))) if Arc::ptr_eq(a, b) => Ordering::Equal,
-                    (Some((a, _)), Some((b, _))) => a.cmp(b),
-                };
-                let a = if order.is_le() { mine.next() } else { None };
-                let b = if order.is_ge() { others.next() } else { None };
-                if a.map(|(_, answer)| answer) != b.map(|(_, answer)| answer) {
-                    return a.or(b).map(|(query, _)| &**query);
-                }
-            }
-        })
+        let unshared = self.answers.unshared(&other.answers);
+        unshared.filter(|(_, mine, others)| mine != others).map(|(query, ..)| &**query)
     }
 
     /// Whether both moments have the same answers to all of `queries`, unknown ones included.
@@ -191,12 +169,14 @@ impl Catalogue {
 impl FromIterator<(Query, Answer)> for Catalogue {
     fn from_iter<I: IntoIterator<Item = (Query, Answer)>>(answers: I) -> Self {
         let answers = answers.into_iter().map(|(query, answer)| (Arc::new(query), answer));
-        Self { answers: Arc::new(answers.collect()) }
+        Self { answers: answers.collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -14,19 +14,18 @@
 
 mod panic;
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, Catalogue, Instance, Query, ServiceEntry};
+use crate::{Answer, Catalogue, Instance, Query, ServiceEntry, SharedMap};
 
 pub use panic::{Share, Shift, Step, Turn};
 
 /// Which servers stand in which backend, as `ADDRESS:PORT`. What did not change from one text to the next is the same in
 /// memory.
-pub type Pools = BTreeMap<Arc<str>, Arc<BTreeSet<String>>>;
+pub type Pools = SharedMap<Arc<str>, Arc<BTreeSet<String>>>;
 
 /// A pool that keeps instances which Consul no longer lists, or lists as critical.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,27 +193,13 @@ fn emptied_in<'a>(before: &'a Pools, now: &'a Pools) -> impl Iterator<Item = &'a
 /// The servers of a backend in one of two sets of pools, where it is there.
 type Servers<'a> = Option<&'a Arc<BTreeSet<String>>>;
 
-/// The backends whose servers are not the same in memory in both, in order: one walk over both.
+/// The backends whose servers are not the same in memory in both, in order.
 pub fn differing<'a>(
     before: &'a Pools,
     now: &'a Pools,
 ) -> impl Iterator<Item = (&'a Arc<str>, Servers<'a>, Servers<'a>)> {
-    let entries =
-        |pools: &'a Pools| pools.iter().take(if std::ptr::eq(before, now) { 0 } else { usize::MAX });
-    let (mut before, mut now) = (entries(before).peekable(), entries(now).peekable());
-    let pairs = std::iter::from_fn(move || {
-        let order = match (before.peek(), now.peek()) {
-            (Some((old, _)), Some((new, _))) => old.cmp(new),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return None,
-        };
-        let old = if order.is_le() { before.next() } else { None };
-        let new = if order.is_ge() { now.next() } else { None };
-        let (name, _) = old.or(new)?;
-        Some((name, old.map(|(_, servers)| servers), new.map(|(_, servers)| servers)))
-    });
-    pairs.filter(|(_, old, new)| !old.zip(*new).is_some_and(|(old, new)| Arc::ptr_eq(old, new)))
+    let same = |(old, new): (&Arc<BTreeSet<String>>, &Arc<BTreeSet<String>>)| Arc::ptr_eq(old, new);
+    before.unshared(now).filter(move |(_, old, new)| !old.zip(*new).is_some_and(same))
 }
 
 /// The servers of a backend, in all outputs.

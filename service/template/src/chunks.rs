@@ -106,6 +106,20 @@ impl Chunk {
     fn reads(&self) -> bool {
         !self.seen.reads.is_empty() || self.loops.iter().any(|one| one.reads)
     }
+
+    /// All that it read, its loops too, and what of it is waited for. The same ones several times.
+    pub(crate) fn seen(&self) -> Seen {
+        let mut seen = Seen::default();
+        self.gather(&mut seen);
+        seen
+    }
+
+    fn gather(&self, into: &mut Seen) {
+        into.reads.extend_from_slice(&self.seen.reads);
+        into.waiting.extend_from_slice(&self.seen.waiting);
+        let turns = self.loops.iter().filter(|one| one.reads).flat_map(|one| &one.turns);
+        turns.for_each(|turn| turn.chunk.gather(into));
+    }
 }
 
 impl Loop {
@@ -153,55 +167,5 @@ impl Whole {
         self.printed.extend(here.iter().map(|range| range.start + shift..range.end + shift));
         self.text.push_str(&chunk.text[own]);
         *printed = after;
-    }
-}
-
-/// What a whole template read. Kept from render to render, since it seldom changes.
-#[derive(Debug, Default)]
-pub(crate) struct Readings {
-    reads: Gathered,
-    waiting: Gathered,
-}
-
-#[derive(Debug, Default)]
-struct Gathered {
-    /// As they stand in the chunks, the same ones several times.
-    parts: Vec<Arc<Query>>,
-    all: Arc<BTreeSet<Query>>,
-}
-
-impl Readings {
-    /// Goes through all chunks. Returns all that was read, and what is waited for.
-    pub(crate) fn gather<'a>(
-        &mut self,
-        chunks: impl Iterator<Item = &'a Chunk> + Clone,
-    ) -> (Arc<BTreeSet<Query>>, Arc<BTreeSet<Query>>) {
-        let reads = self.reads.again(chunks.clone(), |seen| &seen.reads);
-        (reads, self.waiting.again(chunks, |seen| &seen.waiting))
-    }
-}
-
-impl Gathered {
-    fn again<'a>(
-        &mut self,
-        chunks: impl Iterator<Item = &'a Chunk>,
-        part: fn(&Seen) -> &[Arc<Query>],
-    ) -> Arc<BTreeSet<Query>> {
-        let mut parts = Vec::with_capacity(self.parts.len());
-        chunks.for_each(|chunk| gather(chunk, part, &mut parts));
-        let same = parts.len() == self.parts.len()
-            && parts.iter().zip(&self.parts).all(|(query, before)| Arc::ptr_eq(query, before));
-        if !same {
-            self.all = Arc::new(parts.iter().map(|query| Query::clone(query)).collect());
-            self.parts = parts.into_iter().cloned().collect();
-        }
-        self.all.clone()
-    }
-}
-
-fn gather<'a>(chunk: &'a Chunk, part: fn(&Seen) -> &[Arc<Query>], into: &mut Vec<&'a Arc<Query>>) {
-    into.extend(part(&chunk.seen));
-    for one in chunk.loops.iter().filter(|one| one.reads) {
-        one.turns.iter().for_each(|turn| gather(&turn.chunk, part, into));
     }
 }

@@ -10,6 +10,7 @@ mod chunks;
 mod each;
 mod error;
 mod items;
+mod laid;
 mod lint;
 mod lists;
 mod loops;
@@ -19,6 +20,7 @@ mod printed;
 mod problem;
 mod pure;
 mod reading;
+mod readings;
 #[cfg(test)]
 mod sameness;
 mod selection;

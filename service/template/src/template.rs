@@ -8,11 +8,13 @@ use handlebars::template::TemplateElement;
 use handlebars::{Context, RenderContext, Renderable, StringOutput};
 use weir_pools::{Catalogue, Query};
 
-use crate::chunks::{Chunk, Readings, Whole};
+use crate::chunks::Chunk;
 use crate::error::RenderError;
+use crate::laid::Laid;
 use crate::loops::{self, Body};
 use crate::problem::Problem;
 use crate::reading::{Named, Reader, named};
+use crate::readings::Readings;
 use crate::{lint, pure};
 
 /// A parsed and checked template source.
@@ -34,11 +36,14 @@ struct Memory {
     env: Arc<BTreeMap<String, String>>,
     /// What each top-level element rendered to.
     chunks: Vec<Option<Chunk>>,
+    /// The elements that are to be rendered, whatever changed.
+    missing: BTreeSet<usize>,
     /// Queries whose answers changed before the last catalogue, and not all chunks know.
     unknown: BTreeSet<Query>,
     readings: Readings,
-    /// How long the last text was, and how much was printed in it.
-    size: (usize, usize),
+    laid: Laid,
+    /// The elements, from the first to the last, that were rendered after it was laid.
+    unlaid: Range<usize>,
 }
 
 /// What a render gave.
@@ -48,7 +53,7 @@ pub struct Rendered {
     pub text: Arc<str>,
     /// Byte ranges of `text` that were printed from values that nobody vouches for, in order. What `key`,
     /// `key_or_default`, `env`, `env_or_default` and `raw` print themselves is trusted and not among them.
-    pub printed: Vec<Range<usize>>,
+    pub printed: Arc<[Range<usize>]>,
     /// Everything that was read. The same in memory from render to render, while it does not change.
     pub reads: Arc<BTreeSet<Query>>,
     /// What was read and is not known yet, or a `key` that does not exist yet. The text must not be used while
@@ -92,41 +97,46 @@ impl Template {
         if memory.env != *env || memory.chunks.len() != self.parsed.elements.len() {
             memory = self.empty_memory(env);
         }
-        let result = self.refresh(&mut memory, catalogue).map(|()| self.whole(&mut memory));
+        let result = self.refresh(&mut memory, catalogue, env).map(|()| self.whole(&mut memory));
         *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
         result
     }
 
     fn empty_memory(&self, env: &Arc<BTreeMap<String, String>>) -> Memory {
-        let chunks = self.parsed.elements.iter().map(|_| None).collect();
-        Memory { env: env.clone(), chunks, ..Memory::default() }
+        let elements = &self.parsed.elements;
+        let chunks = elements.iter().map(|_| None).collect();
+        let is_raw = |index: &usize| matches!(elements[*index], TemplateElement::RawString(_));
+        let missing = (0..elements.len()).filter(|index| !is_raw(index)).collect();
+        Memory { env: env.clone(), chunks, missing, unlaid: 0..elements.len(), ..Memory::default() }
     }
 
     /// Renders the chunks that do not hold any more.
-    fn refresh(&self, memory: &mut Memory, catalogue: &Catalogue) -> Result<(), RenderError> {
+    fn refresh(
+        &self,
+        memory: &mut Memory,
+        catalogue: &Catalogue,
+        env: &BTreeMap<String, String>,
+    ) -> Result<(), RenderError> {
         let before = std::mem::replace(&mut memory.catalogue, catalogue.clone());
         let unknown = std::mem::take(&mut memory.unknown);
         let changed = before.differing(catalogue).chain(&unknown).collect();
-        let reader = Reader::new(catalogue, &memory.env, &self.loops, changed);
-        let result = self.render_chunks(&mut memory.chunks, &reader);
+        let reader = Reader::new(catalogue, env, &self.loops, changed);
+        let result = self.render_chunks(memory, &reader);
         if result.is_err() {
             memory.unknown = reader.changed.into_iter().cloned().collect();
         }
         result
     }
 
-    fn render_chunks(&self, chunks: &mut [Option<Chunk>], reader: &Reader<'_>) -> Result<(), RenderError> {
-        let holds = |chunk: &Chunk| chunk.holds(&reader.changed);
+    fn render_chunks(&self, memory: &mut Memory, reader: &Reader<'_>) -> Result<(), RenderError> {
         let context = Context::null();
-        for (index, element) in self.parsed.elements.iter().enumerate() {
-            let known = &mut chunks[index];
-            if matches!(element, TemplateElement::RawString(_)) || known.as_ref().is_some_and(holds) {
-                continue;
-            }
-            let outside = reader.enter(known.take().map(|chunk| chunk.loops).unwrap_or_default());
+        for index in &memory.missing | &memory.readings.elements(&reader.changed) {
+            memory.missing.insert(index);
+            let known = memory.chunks[index].take();
+            let outside = reader.enter(known.map(|chunk| chunk.loops).unwrap_or_default());
             let marked = self.element(index, reader, &context);
             let inside = reader.leave(outside);
-            *known = Some(inside.chunk(&marked?).filled());
+            memory.rendered(index, inside.chunk(&marked?).filled());
         }
         Ok(())
     }
@@ -147,23 +157,35 @@ impl Template {
 
     /// Puts the chunks together.
     fn whole(&self, memory: &mut Memory) -> Rendered {
-        let (text, printed) = (String::with_capacity(memory.size.0), Vec::with_capacity(memory.size.1));
-        let mut whole = Whole { text, printed };
-        for (element, chunk) in self.parsed.elements.iter().zip(&memory.chunks) {
-            match (element, chunk) {
+        let elements = &self.parsed.elements;
+        let chunks = &memory.chunks;
+        memory.laid.lay(std::mem::take(&mut memory.unlaid), |index, whole| {
+            match (&elements[index], &chunks[index]) {
                 (TemplateElement::RawString(raw), _) => whole.add_raw(raw),
                 (_, Some(chunk)) => whole.add(chunk),
                 _ => {}
             }
-        }
-        memory.size = (whole.text.len(), whole.printed.len());
-        let (reads, waiting) = memory.readings.gather(memory.chunks.iter().flatten());
-        Rendered { text: whole.text.into(), printed: whole.printed, reads, waiting }
+        });
+        let (text, printed) = (memory.laid.text.clone(), memory.laid.printed.clone());
+        let (reads, waiting) = memory.readings.all();
+        Rendered { text, printed, reads, waiting }
     }
 
     /// The queries that are literally named in the source, so that they can be asked before the first render.
     pub fn queries(&self) -> &BTreeSet<Query> {
         &self.queries
+    }
+}
+
+impl Memory {
+    /// An element was rendered.
+    fn rendered(&mut self, index: usize, chunk: Chunk) {
+        self.readings.put(index, chunk.seen());
+        self.chunks[index] = Some(chunk);
+        self.missing.remove(&index);
+        let (from, to) =
+            if self.unlaid.is_empty() { (index, index) } else { (self.unlaid.start, self.unlaid.end) };
+        self.unlaid = from.min(index)..to.max(index + 1);
     }
 }
 

@@ -544,7 +544,7 @@ proptest! {
                 expected.extend([" ", &clean(id), ">\n"]);
             }
             prop_assert_eq!(&*rendered.text, &expected);
-            prop_assert_eq!(&rendered.printed, &printed);
+            prop_assert_eq!(&*rendered.printed, printed);
         }
     }
 

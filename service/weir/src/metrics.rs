@@ -271,6 +271,28 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_is_the_one_that_is_serialized() {
+        let (haproxy, long) = (String::new(), "\"".repeat(1000));
+        let commands = vec![long.clone(); 3];
+        let records = [
+            Record::Changed {
+                haproxy: long.clone(),
+                reason: long.clone(),
+                files: commands.clone(),
+                result: ChangeResult::Commands,
+                commands,
+                took_ms: 1,
+            },
+            Record::IntentProblem { problem: long },
+            Record::HeldBack { haproxy, backends: Vec::new() },
+            Record::Leader { leading: true },
+        ];
+        for record in &records {
+            assert_eq!(serde_json::to_value(record).unwrap()["kind"], record.kind());
+        }
+    }
+
+    #[test]
     fn the_page_lists_every_metric() {
         let make = Maker::default();
         Metrics::make(&make).unwrap();

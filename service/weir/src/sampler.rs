@@ -5,6 +5,7 @@
 //! HAProxy that does not answer does not run; for the scaler only one at whose sockets nobody listens: what
 //! is missing is not zero.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir_haproxy::{Absence, Completeness, Haproxy, Reading, SocketError, Version};
-use weir_scaling::{BackendSample, Process, Sample, ServerSample, Tunnels};
+use weir_scaling::{BackendSample, Process, ServerSample, Tunnels};
 
 use crate::chain::chain;
 use crate::pool_loop::{Event, Seen, SeenServer, SeenServers};
@@ -107,7 +108,7 @@ impl Pace {
 
 /// Whether a queue of the process in force has grown from one look to the next.
 fn is_pressed(before: &Reading, now: &Reading) -> bool {
-    let (Some(before), Some(now)) = (current(before), current(now)) else { return false };
+    let (Some(before), Some(now)) = (before.current(), now.current()) else { return false };
     before.process == now.process
         && now.backends.iter().filter(|backend| backend.queue > 0).any(|backend| {
             let same = before.backends.iter().find(|before| before.name == backend.name);
@@ -133,7 +134,7 @@ struct KnownVersion {
 
 impl KnownVersion {
     async fn of(&mut self, haproxy: &Haproxy, reading: &Reading) -> Option<Version> {
-        let process = current(reading)?.process;
+        let process = reading.current()?.process;
         if self.known.as_ref().is_none_or(|(known, _)| *known != process) {
             let info = match (haproxy.stats(), haproxy.master()) {
                 (Some(stats), _) => stats.show_info().await.ok()?,
@@ -151,12 +152,8 @@ fn absent(haproxy: &Haproxy) -> HaproxyState {
     if asked { HaproxyState::NotRunning } else { HaproxyState::Unknown }
 }
 
-fn current(reading: &Reading) -> Option<&Sample> {
-    reading.samples.iter().find(|sample| !sample.leaving)
-}
-
-fn seen(reading: &Reading, version: Option<Version>, since: &mut Since) -> Seen {
-    let Some(sample) = current(reading) else {
+fn seen(reading: &Arc<Reading>, version: Option<Version>, since: &mut Since) -> Seen {
+    let Some(sample) = reading.current() else {
         let state = if reading.samples.is_empty() { HaproxyState::Unknown } else { HaproxyState::NotRunning };
         return Seen { state: Some(state), ..Seen::default() };
     };
@@ -170,8 +167,8 @@ fn seen(reading: &Reading, version: Option<Version>, since: &mut Since) -> Seen 
         forgets_young: version.as_ref().is_some_and(|version| !version.at_least(3, 0)),
         version: version.map(|version| version.to_string()),
         old_workers: old_workers(reading),
-        servers: since.note(&sample.backends, Timestamp::now()).into(),
-        sample: sample.backends.clone().into(),
+        servers: since.note(reading, Timestamp::now()),
+        reading: Some(reading.clone()),
     }
 }
 
@@ -186,23 +183,56 @@ fn old_workers(reading: &Reading) -> Option<usize> {
 
 /// Since when each server is in its state, over reloads too.
 #[derive(Default)]
-struct Since(SeenServers);
+struct Since {
+    seen: Arc<SeenServers>,
+    /// What they were seen in.
+    reading: Option<Arc<Reading>>,
+}
 
 impl Since {
-    /// Takes note of what is seen at `now`, and returns it with its times.
-    fn note(&mut self, backends: &[BackendSample], now: Timestamp) -> SeenServers {
-        let pools = backends.iter().map(|backend| {
-            let before = self.0.get(&backend.name);
-            let seen = |server: &ServerSample| {
-                let key = key(server)?;
-                let before = before.and_then(|servers| servers.get(&key));
-                Some((key, with_time(server, before, now)))
-            };
-            (backend.name.clone(), backend.servers.iter().filter_map(seen).collect())
+    /// Takes note of what is seen at `now`, and returns it with its times. A pool that is as it was before is the same in memory.
+    fn note(&mut self, reading: &Arc<Reading>, now: Timestamp) -> Arc<SeenServers> {
+        let before = self.reading.replace(reading.clone());
+        let known = backends(before.as_deref());
+        let known = known.iter().map(Some).chain(std::iter::repeat(None));
+        let pools = backends(Some(reading)).iter().zip(known).map(|(backend, known)| {
+            let before = self.seen.get(&backend.name);
+            let same = before.filter(|_| known.is_some_and(|known| shows_the_same(known, backend)));
+            (
+                backend.name.clone(),
+                same.map_or_else(|| Arc::new(with_times(backend, before, now)), Arc::clone),
+            )
         });
-        self.0 = pools.collect();
-        self.0.clone()
+        self.seen = Arc::new(pools.collect());
+        self.seen.clone()
     }
+}
+
+/// The backends of the process in force.
+fn backends(reading: Option<&Reading>) -> &[BackendSample] {
+    reading.and_then(Reading::current).map_or(&[], |sample| &sample.backends)
+}
+
+/// Whether the status shows the same of both.
+fn shows_the_same(before: &BackendSample, now: &BackendSample) -> bool {
+    let shown = |server: &ServerSample| (server.address, server.state, server.sessions, server.queue);
+    let same = |(a, b): (&ServerSample, &ServerSample)| a.name == b.name && shown(a) == shown(b);
+    before.name == now.name
+        && before.servers.len() == now.servers.len()
+        && before.servers.iter().zip(&now.servers).all(same)
+}
+
+fn with_times(
+    backend: &BackendSample,
+    before: Option<&Arc<BTreeMap<String, SeenServer>>>,
+    now: Timestamp,
+) -> BTreeMap<String, SeenServer> {
+    let seen = |server: &ServerSample| {
+        let key = key(server)?;
+        let before = before.and_then(|servers| servers.get(&key));
+        Some((key, with_time(server, before, now)))
+    };
+    backend.servers.iter().filter_map(seen).collect()
 }
 
 fn key(server: &ServerSample) -> Option<String> {
@@ -228,11 +258,11 @@ fn began(server: &ServerSample, now: Timestamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use weir_scaling::ServerState;
+    use weir_scaling::{Sample, ServerState};
 
     use super::*;
 
-    fn sampled(state: ServerState, unchanged_for: Option<u64>) -> Vec<BackendSample> {
+    fn sampled(state: ServerState, unchanged_for: Option<u64>) -> Arc<Reading> {
         let server = ServerSample {
             name: "a".into(),
             address: "10.0.0.1:80".parse().ok(),
@@ -247,7 +277,7 @@ mod tests {
             unchanged_for,
         };
         let name = "web".to_owned();
-        vec![BackendSample {
+        let backend = BackendSample {
             name,
             sessions: 3,
             queue: 1,
@@ -255,7 +285,10 @@ mod tests {
             errors: 0,
             tunnels_ended: 0,
             servers: vec![server],
-        }]
+        };
+        let process = Process { node: 0, pid: 1, started: 0 };
+        let sample = Sample { at: UNIX_EPOCH, process, leaving: false, backends: vec![backend] };
+        Arc::new(Reading { samples: vec![sample], completeness: Completeness::Complete })
     }
 
     #[test]
@@ -281,5 +314,15 @@ mod tests {
                 .since,
             None
         );
+    }
+    #[test]
+    fn a_pool_that_is_as_it_was_is_the_same_in_memory() {
+        let mut since = Since::default();
+        let mut at = |second, state| {
+            since.note(&sampled(state, Some(60)), Timestamp::from_second(second).unwrap())["web"].clone()
+        };
+        let (first, second) = (at(1000, ServerState::Up), at(1001, ServerState::Up));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(!Arc::ptr_eq(&second, &at(1002, ServerState::Down)));
     }
 }

@@ -79,11 +79,9 @@ impl Answers {
     }
 }
 
-/// What differs between two moments; an answer that is gone is `None`. Answers that are the same in memory cost next to nothing.
+/// What differs between two moments; an answer that is gone is `None`.
 fn changes<'a>(before: &'a Catalogue, now: &'a Catalogue) -> Vec<(&'a Query, Option<&'a Answer>)> {
-    let new = now.iter().filter(|(query, answer)| before.get(query) != Some(answer));
-    let gone = before.iter().filter(|(query, _)| now.get(query).is_none());
-    new.map(|(query, answer)| (query, Some(answer))).chain(gone.map(|(query, _)| (query, None))).collect()
+    before.differing(now).map(|query| (query, now.get(query))).collect()
 }
 
 fn read(path: &Path) -> (Catalogue, usize) {

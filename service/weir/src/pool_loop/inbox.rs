@@ -44,7 +44,7 @@ impl PoolLoop {
             return;
         }
         if self.seen.process() == self.live.process() {
-            self.live.compare(&self.seen.sample);
+            self.live.compare(self.seen.backends());
         } else {
             self.live.doubt();
         }

@@ -43,6 +43,7 @@ use std::time::{Duration, Instant};
 
 use haproxy_cfg::Sections;
 use tokio::sync::oneshot;
+use weir_haproxy::Reading;
 use weir_pools::guard::{Guard, Pools};
 use weir_pools::intents::Intents;
 use weir_pools::plan::Step;
@@ -226,13 +227,18 @@ pub(crate) struct Seen {
     pub(crate) forgets_young: bool,
     pub(crate) old_workers: Option<usize>,
     pub(crate) servers: Arc<SeenServers>,
-    /// The same as HAProxy's statistics have it.
-    pub(crate) sample: Arc<[BackendSample]>,
+    /// The statistics that they were seen in.
+    pub(crate) reading: Option<Arc<Reading>>,
 }
 
 impl Seen {
     fn process(&self) -> Option<Process> {
         Some(Process { node: 0, pid: self.pid?, started: self.started? })
+    }
+
+    /// Its backends as the statistics have them.
+    fn backends(&self) -> &[BackendSample] {
+        self.reading.as_deref().and_then(Reading::current).map_or(&[], |sample| &sample.backends)
     }
 }
 

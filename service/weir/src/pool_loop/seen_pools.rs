@@ -17,8 +17,8 @@ use weir_scaling::ServerState;
 use super::cause::{Kept, Planned, cause};
 use crate::status::{PoolStatus, ServerStatus};
 
-/// The servers that were seen, by backend and `ADDRESS:PORT`.
-pub(crate) type SeenServers = BTreeMap<String, BTreeMap<String, SeenServer>>;
+/// The servers that were seen, by backend and `ADDRESS:PORT`. What did not change from look to look is the same in memory.
+pub(crate) type SeenServers = BTreeMap<String, Arc<BTreeMap<String, SeenServer>>>;
 
 /// A server as HAProxy had it when it was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl SeenPools {
 
     /// The server that HAProxy knows by this name.
     pub(crate) fn server_named(&self, backend: &str, name: &str) -> Option<ServerStatus> {
-        let seen = self.servers.get(backend).into_iter().flatten();
+        let seen = self.servers.get(backend).into_iter().flat_map(|servers| servers.iter());
         let address =
             seen.filter(|(_, server)| server.name == name).map(|(address, _)| address.as_str()).next();
         let is_wanted = |address: &str| {
@@ -117,7 +117,7 @@ impl SeenPools {
     fn leaving<'a>(&'a self, backend: &'a str) -> impl Iterator<Item = &'a String> {
         let waited = self.waits.iter().filter(move |wait| wait.backend == backend);
         let names: Vec<&str> = waited.map(|wait| &*wait.server).collect();
-        let seen = self.servers.get(backend).into_iter().flatten();
+        let seen = self.servers.get(backend).into_iter().flat_map(|servers| servers.iter());
         seen.filter(move |(_, server)| names.contains(&&*server.name)).map(|(address, _)| address)
     }
 
@@ -149,7 +149,7 @@ impl SeenPools {
     pub(crate) fn of_one(backend: &str, name: &str, address: &str, seen: Option<(ServerState, u64)>) -> Self {
         let servers = seen.map(|(state, sessions)| {
             let server = SeenServer { name: name.to_owned(), state, sessions, queue: 0, since: None };
-            (backend.to_owned(), BTreeMap::from([(address.to_owned(), server)]))
+            (backend.to_owned(), Arc::new(BTreeMap::from([(address.to_owned(), server)])))
         });
         let pools = Pools::from([(backend.into(), BTreeSet::from([address.to_owned()]).into())]);
         Self {

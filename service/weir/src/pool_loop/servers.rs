@@ -112,7 +112,7 @@ mod tests {
             "backend web\n  server a 10.0.0.1:80 check\n  server b [::1]:81\nbackend empty\nlisten l\n  bind :9\n  \
              server c example.org:80\nfrontend f\n  bind :80\n",
         );
-        let servers = |name: &str| pools[name].iter().map(String::as_str).collect::<Vec<_>>();
+        let servers = |name: &str| pools.get(name).unwrap().iter().map(String::as_str).collect::<Vec<_>>();
         assert_eq!(servers("web"), ["10.0.0.1:80", "::1:81"]);
         assert_eq!(servers("l"), ["example.org:80"]);
         assert!(servers("empty").is_empty() && !pools.contains_key("f"));

@@ -436,7 +436,7 @@ fn page(
         .map_or((&nothing.0, &nothing.1, &nothing.2), |page| (&page.sections, &page.checked, &page.pools));
     let text = rendered.text;
     let now = sections.parse_again(if kind == OutputKind::Haproxy { text.clone() } else { "".into() });
-    let checked = checked.again(&text, &now, rendered.printed, kind);
+    let checked = checked.again(&text, &now, &rendered.printed, kind);
     let pools = pools_again(sections, pools, &now);
     let (reads, waiting) = (rendered.reads, rendered.waiting);
     Ok(Page { text, sections: now, checked, pools, reads, waiting, keys: Vec::new() })

@@ -78,7 +78,7 @@ impl World {
     }
 
     fn size(&self) -> usize {
-        self.in_force["web"].len()
+        self.in_force.get("web").unwrap().len()
     }
 
     fn panic(&self) -> Option<Share> {
@@ -220,10 +220,10 @@ proptest! {
     fn what_is_held_was_in_force_and_got_worse(threshold in 0_u8..=100, moments in moments()) {
         let mut world = World::new(threshold, &[PASSING; 12]);
         for states in moments {
-            let before = world.in_force["web"].clone();
-            let given = pools(&catalogue(&states))["web"].clone();
+            let before = world.in_force.get("web").unwrap().clone();
+            let given = pools(&catalogue(&states)).get("web").unwrap().clone();
             world.step(&states);
-            let after = world.in_force["web"].clone();
+            let after = world.in_force.get("web").unwrap().clone();
             prop_assert!(given.is_subset(&after));
             let is_worse = |server: &&String| {
                 let number: usize = server[7..server.len() - 3].parse().unwrap();
