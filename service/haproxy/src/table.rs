@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use memchr::{memchr, memchr2};
+
 /// Tells one kind of table from another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -199,8 +201,9 @@ impl Row<'_> {
 /// The first line that begins with `# `, without it, and everything behind it.
 fn header_and_body(text: &str) -> Option<(&str, &str)> {
     let at = if text.starts_with("# ") { 0 } else { text.find("\n# ")? + 1 };
-    let (header, body) = text[at + 2..].split_once('\n').unwrap_or((&text[at + 2..], ""));
-    Some((header.trim_end(), body))
+    let text = &text[at + 2..];
+    let (header, body) = text.split_at(memchr(b'\n', text.as_bytes()).unwrap_or(text.len()));
+    Some((header.trim_end(), body.get(1..).unwrap_or("")))
 }
 
 /// The records of a CSV text.
@@ -211,11 +214,12 @@ struct Records<'a> {
 impl<'a> Records<'a> {
     /// Takes the next line, if no quote is in it: it is a whole record then.
     fn plain_line(&mut self) -> Option<&'a str> {
-        let (line, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
-        if line.contains('"') {
-            return None;
-        }
-        self.rest = rest;
+        let end = match memchr2(b'\n', b'"', self.rest.as_bytes()) {
+            Some(at) if self.rest.as_bytes()[at] == b'"' => return None,
+            end => end.unwrap_or(self.rest.len()),
+        };
+        let (line, rest) = self.rest.split_at(end);
+        self.rest = rest.get(1..).unwrap_or("");
         Some(line.trim_end_matches('\r'))
     }
 

@@ -500,4 +500,19 @@ mod tests {
         assert_eq!((entries.len(), entries[0].seq), (KEPT, 2));
         assert_eq!(journal.since(KEPT as u64).len(), 1);
     }
+
+    #[test]
+    fn a_kind_is_the_word_that_is_serialized() {
+        let (haproxy, error, none) = (String::new(), String::new(), Vec::new());
+        let records = [
+            Record::OtherFiles { haproxy: haproxy.clone(), started_with: none.clone(), configured: none },
+            Record::NotTold { haproxy, error },
+            Record::SourceChanged { template: String::new() },
+            Record::Nomad { up: true, error: None },
+            Record::IntentProblem { problem: String::new() },
+        ];
+        for record in records {
+            assert_eq!(serde_json::to_value(&record).unwrap()["kind"], record.kind());
+        }
+    }
 }

@@ -461,7 +461,8 @@ impl PoolLoop {
         let refused = self.refused.as_ref().map(|refused| refused.again);
         let reload = self.reload.reason.as_ref().and(self.reload.after);
         let banned = self.banned.iter().map(|(_, until)| *until);
-        let live = self.live.next_look();
+        // With something in flight its end is the next chance: a timer until then would only wake for nothing.
+        let live = self.live.next_look().filter(|_| self.in_flight.is_none());
         let follow = self.follow_after.filter(|_| self.is_behind());
         let times = edits.chain(banned).chain(held).chain(refused).chain(reload);
         let times = times.chain(self.search.next_look()).chain(self.write_after).chain(live).chain(follow);

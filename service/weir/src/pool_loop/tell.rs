@@ -113,7 +113,8 @@ impl Hands {
     pub(super) async fn look(&self, look: &Look, is_new: bool) -> Result<Observation, String> {
         let (haproxy, stats) = self.sockets()?;
         // Before the look: what is written meanwhile differs in servers only, and those are looked at.
-        let newcomer = if is_new { Some(self.newcomer(haproxy).await?) } else { None };
+        // Boxed: it is large, happens once, and would be moved about with everything that is said.
+        let newcomer = if is_new { Some(Box::pin(self.newcomer(haproxy)).await?) } else { None };
         let (line, told) = stats.look(look).await.map_err(|error| chain(&error))?;
         self.line.keep(line);
         Ok(Observation::of(&told, look.clone(), newcomer))
