@@ -12,7 +12,7 @@
     reason = "a bench ends at the first thing that does not work, and prints its result"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
