@@ -95,7 +95,7 @@ impl Hands {
         };
         match script.run(&mut line, worker, look).await {
             // Its worker may have ended meanwhile.
-            Err(error) if was_open => another(stats.line().await?, worker).ok_or(error),
+            Err(error) if was_open => another(&stats.line().await?, worker).ok_or(error),
             Err(error) => Err(error),
             Ok(reached) => {
                 self.line.keep(line);
@@ -151,7 +151,7 @@ impl Hands {
 }
 
 /// Who is there, where it is not this worker.
-fn another(line: Line, worker: Process) -> Option<Reached> {
+fn another(line: &Line, worker: Process) -> Option<Reached> {
     let info = line.info();
     (!info.is(worker)).then(|| Reached::Another(info.clone()))
 }
