@@ -69,6 +69,13 @@ impl<'a> View<'a> {
         self.live().filter(|(_, instance, _)| instance.started <= self.now).count() as u64
     }
 
+    /// Wanted instances that Nomad knows to run: their process was started, and the client has told of it. On a real Nomad
+    /// (2.0.6) that was so for none half a second after a scale, and for all after one and a half.
+    pub(super) fn known_to_run(&self) -> u64 {
+        const TOLD: Micros = 3 * SECOND / 2;
+        self.live().filter(|(_, instance, _)| instance.placed + TOLD <= self.now).count() as u64
+    }
+
     /// Wanted instances that take requests.
     pub fn up(&self) -> u64 {
         self.live().filter(|(_, _, server)| server.up).count() as u64

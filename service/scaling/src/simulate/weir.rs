@@ -70,7 +70,7 @@ impl Weir {
         Seen {
             count: view.count(),
             job_modify_index: view.group.index(),
-            running: view.running(),
+            running: view.known_to_run(),
             demand: self.history.demand(now),
             metrics: metrics(&self.policy, &self.history, now),
             last_scale,
