@@ -118,6 +118,12 @@ fn tunnels_count_for_whom_they_stay_on() {
         (measure.work, measure.tunnels, measure.left)
     };
     assert_eq!(measured(own, &[1, 2]), (4.0, 7.0, 5.0));
+    let down = ServerSample { state: ServerState::Down, ..with(2, 6, 5) };
+    assert_eq!(
+        measured(backend(16, 0, vec![with(1, 10, 7), down]), &[1, 2]),
+        (4.0, 12.0, 0.0),
+        "they live on"
+    );
     let shared = || backend(28, 2, vec![with(1, 10, 7), draining.clone(), with(3, 10, 4)]);
     assert_eq!(measured(shared(), &[1, 2]), (5.0, 7.0, 5.0), "half of the queue is theirs");
     assert_eq!(measured(shared(), &[3]), (7.0, 4.0, 0.0));
