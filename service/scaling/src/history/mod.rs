@@ -7,14 +7,16 @@
 
 mod gain;
 mod load;
+mod point;
 mod ramp;
 mod signals;
 mod statistics;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
-use crate::demand::{Counter, Measure, Undealt, Unknown};
+use crate::demand::{Measure, Unknown};
+use point::Point;
 use ramp::ramp;
 use statistics::{mean, slope};
 
@@ -70,42 +72,6 @@ pub struct History {
     unknown: Option<Unknown>,
 }
 
-/// One measure, and what happened since the one before.
-#[derive(Debug, Clone, Copy)]
-struct Point {
-    at: SystemTime,
-    work: f64,
-    queued: f64,
-    tunnels: f64,
-    left: f64,
-    /// Tunnels that began, and that ended.
-    begun: f64,
-    ended: f64,
-    serving: u64,
-    slots: Option<f64>,
-    /// The time since the point before; nothing after a gap.
-    seconds: f64,
-    arrived: f64,
-    completed: f64,
-    errors: f64,
-}
-
-impl Point {
-    fn busy(&self) -> f64 {
-        (self.work - self.queued).max(0.0)
-    }
-
-    /// Everything that is in the system.
-    fn sessions(&self) -> f64 {
-        self.work + self.tunnels + self.left
-    }
-
-    /// Whether there was work: also where all that came was done with before anybody looked.
-    fn is_busy(&self) -> bool {
-        self.sessions() > 0.0 || self.arrived > 0.0
-    }
-}
-
 impl History {
     /// An empty one that can answer for windows up to `keep`.
     pub fn new(keep: Duration) -> Self {
@@ -141,40 +107,11 @@ impl History {
         }
         self.note_gap(measure.at);
         let at = measure.at;
-        self.points.push_back(self.point(&measure));
+        let before = self.newest.as_ref().filter(|before| within(before.at, at, FRESH));
+        self.points.push_back(Point::of(&measure, before));
         self.newest = Some(measure);
         self.unknown = None;
         self.forget(at);
-    }
-
-    fn point(&self, measure: &Measure) -> Point {
-        let mut point = Point {
-            at: measure.at,
-            work: measure.work,
-            queued: measure.queued,
-            tunnels: measure.tunnels,
-            left: measure.left,
-            begun: 0.0,
-            ended: 0.0,
-            serving: measure.serving,
-            slots: measure.slots,
-            seconds: 0.0,
-            arrived: 0.0,
-            completed: 0.0,
-            errors: 0.0,
-        };
-        if let Some(before) = self.newest.as_ref().filter(|before| within(before.at, measure.at, FRESH)) {
-            point.seconds = seconds(before.at, measure.at);
-            let (waiting, moved) = undealt(&before.undealt, &measure.undealt);
-            point.arrived = (counted(&before.totals, &measure.totals) + waiting).max(0.0);
-            // What came and is no longer there.
-            point.completed = (point.arrived + before.work + moved - measure.work).max(0.0);
-            point.errors = counted(&before.errors, &measure.errors);
-            point.begun = grown(&before.begun, &measure.begun).max(0.0);
-            let more = measure.tunnels + measure.left - before.tunnels - before.left;
-            point.ended = (point.begun - more).max(0.0);
-        }
-        point
     }
 
     /// A gap, or the first measure of all, begins a new stretch.
@@ -382,7 +319,8 @@ impl History {
     fn tunnel_time(&self) -> Option<f64> {
         let open = |point: &Point| (point.tunnels + point.left) * point.seconds;
         let ended: f64 = self.points.iter().map(|point| point.ended).sum();
-        (ended > 0.0).then(|| self.points.iter().map(open).sum::<f64>() / ended)
+        let time = self.points.iter().map(open).sum::<f64>() / ended;
+        (time.is_finite() && time > 0.0).then_some(time)
     }
 
     /// Twice as many as in the minute before, and more than one request in a hundred.
@@ -414,32 +352,6 @@ fn seconds(from: SystemTime, to: SystemTime) -> f64 {
 /// Whether `then` lies at most `span` before `now`; a time to come counts as now.
 fn within(then: SystemTime, now: SystemTime, span: Duration) -> bool {
     now.duration_since(then).is_ok_and(|age| age <= span) || then > now
-}
-
-/// What was counted between two readings. Only counters of one process are compared; one that went down was
-/// cleared and has counted from 0 since. A counter that is new tells nothing yet: the process may be old.
-fn counted(before: &BTreeMap<Counter, u64>, after: &BTreeMap<Counter, u64>) -> f64 {
-    let since = |counter: &Counter, total: u64| match before.get(counter) {
-        Some(&earlier) if earlier <= total => total - earlier,
-        Some(_) => total,
-        None => 0,
-    };
-    after.iter().map(|(counter, &total)| since(counter, total)).sum::<u64>() as f64
-}
-
-/// By how many more wait than at the reading before, by the part that is the group's now; and how many of those that waited
-/// before are the group's only since its part has changed.
-fn undealt(before: &BTreeMap<Counter, Undealt>, after: &BTreeMap<Counter, Undealt>) -> (f64, f64) {
-    let both = after.iter().filter_map(|(counter, now)| Some((before.get(counter)?, now)));
-    both.fold((0.0, 0.0), |(waiting, moved), (then, now)| {
-        let more = (now.bound - then.bound) + (now.free - then.free) * now.part;
-        (waiting + more, moved + then.free * (now.part - then.part))
-    })
-}
-
-/// By how much there is more than at the reading before, where there was one.
-fn grown(before: &BTreeMap<Counter, f64>, after: &BTreeMap<Counter, f64>) -> f64 {
-    after.iter().filter_map(|(counter, now)| Some(now - before.get(counter)?)).sum()
 }
 
 #[cfg(test)]

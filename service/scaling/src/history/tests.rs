@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
 use super::*;
-use crate::demand::Unknown;
+use crate::demand::{Counter, Undealt, Unknown};
 
 const WINDOW: Duration = Duration::from_secs(20);
 
@@ -217,6 +218,23 @@ fn the_gain_of_an_increase_is_told_from_before_and_after() {
     assert!((gain.completions - 2.0).abs() < 0.1, "looked at twice as often since: {gain:?}");
     assert_eq!(after((0..=60).map(|s| (s, 1.0))).gain(at(5), WINDOW, at(60)), None, "not watched before");
     assert_eq!(after((0..=60).map(|s| (s, 1.0))).gain(at(50), WINDOW, at(60)), None, "too early");
+}
+
+#[test]
+fn tunnels_that_fill_what_an_increase_brought_are_no_slow_dependency() {
+    let gain = |tunnels: f64| {
+        let mut history = History::new(WINDOW);
+        for second in 0..=60 {
+            // Twice as many serve from the thirtieth second on, and requests find no slot.
+            let (serving, work, open) = if second > 30 { (4, 60.0, tunnels) } else { (2, 20.0, 0.0) };
+            let totals = BTreeMap::from([(counter(), 100 * second)]);
+            history.push(Ok(Measure { serving, totals, tunnels: open, ..measure(second, work) }));
+        }
+        history.gain(at(30), Duration::from_secs(4), at(60))
+    };
+    assert!(gain(0.0).unwrap().is_none(), "more that do nothing for more work");
+    assert!(gain(3.0).unwrap().is_none(), "of 20 new slots");
+    assert_eq!(gain(20.0), None);
 }
 
 #[test]
