@@ -162,8 +162,7 @@ impl Share<'_> {
             return self.backend.sessions.saturating_sub(tunnels) as f64;
         }
         let requests = |server: &&ServerSample| server.sessions.saturating_sub(server.tunnels);
-        let at_servers: u64 = self.ours.iter().map(|server| requests(server) + server.queue).sum();
-        at_servers as f64 + self.unassigned() * self.part()
+        self.ours.iter().map(requests).sum::<u64>() as f64 + self.queued()
     }
 
     fn queued(&self) -> f64 {

@@ -102,26 +102,27 @@ fn tunnels_then(load: &Load, outlook: Outlook) -> f64 {
     }
     let become_one = |requests: f64| load.upgrades * requests;
     let rate = become_one(arrivals(load, outlook, outlook.horizon).unwrap_or(0.0));
-    let horizon = outlook.horizon.as_secs_f64();
-    let then = match load.tunnel_time {
-        Some(time) if time > 0.0 => {
-            let fades = (-horizon / time).exp();
-            load.tunnels * fades + rate * time * (1.0 - fades)
-        }
-        _ => load.tunnels + rate * horizon,
-    };
+    let then = after(outlook.horizon, load.tunnels, rate, load.tunnel_time.unwrap_or(f64::INFINITY));
     then.max(load.tunnels) + become_one(load.queues[0])
 }
 
-/// The mean of an infinite-server queue: work that is there fades with the service time S, and λS builds up,
-/// in time H: W e^(−H/S) + λS (1 − e^(−H/S)). With requests of hours it is W + λH; with short ones λS.
-/// Without counters, all that waits counts as if it were served.
+/// The mean of an infinite-server queue after a time H: of what is there, W, what lasts S fades, and λS builds up:
+/// W e^(−H/S) + λS (1 − e^(−H/S)). Where S is without end that is W + λH; where it is short, λS.
+fn after(horizon: Duration, there: f64, rate: f64, lasts: f64) -> f64 {
+    let horizon = horizon.as_secs_f64();
+    if lasts.is_infinite() {
+        return there + rate * horizon;
+    }
+    let fades = (-horizon / lasts).exp();
+    there * fades + rate * lasts * (1.0 - fades)
+}
+
+/// The work there will be. Without counters, all that waits counts as if it were served.
 fn by_arrivals(load: &Load, rate: Option<f64>, outlook: Outlook) -> f64 {
     let Some((rate, time)) = rate.zip(load.service_time).filter(|(rate, _)| *rate > 0.0) else {
         return load.work;
     };
-    let fades = (-outlook.horizon.as_secs_f64() / time).exp();
-    load.work * fades + rate * time * (1.0 - fades)
+    after(outlook.horizon, load.work, rate, time)
 }
 
 /// Requests that arrive after some time: in a rush as many as in any second lately, and what they rise by until then, though
