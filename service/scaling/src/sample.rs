@@ -33,8 +33,8 @@ pub struct Process {
     pub started: u64,
 }
 
-/// One backend in one process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One backend in one process. By default it has nothing to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendSample {
     /// The backend's name.
     pub name: String,
@@ -73,8 +73,8 @@ impl BackendSample {
     }
 }
 
-/// One server in one process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One server in one process. By default it is idle and not checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerSample {
     /// The server's name.
     pub name: String,
@@ -105,12 +105,13 @@ pub struct ServerSample {
 }
 
 /// What HAProxy makes of a server now, from the `status` column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerState {
     /// Checked and up, or going down or up with checks still passing.
     Up,
     /// Not checked, so taken for up.
+    #[default]
     NoCheck,
     /// Checks fail.
     Down,
@@ -138,9 +139,7 @@ mod tests {
             sessions: queue,
             queue,
             requests,
-            errors: 0,
-            tunnels_ended: 0,
-            servers: Vec::new(),
+            ..BackendSample::default()
         };
         let pressed =
             |from: (u64, u64), to: (u64, u64)| backend(to.0, to.1).is_pressed(&backend(from.0, from.1));

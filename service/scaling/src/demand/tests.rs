@@ -20,23 +20,12 @@ fn server(n: u8, sessions: u64, queue: u64) -> ServerSample {
         queue,
         maxconn: Some(10),
         total: 100,
-        tunnels_begun: 0,
-        tunnels: 0,
-        backup: false,
-        unchanged_for: None,
+        ..ServerSample::default()
     }
 }
 
 fn backend(sessions: u64, queue: u64, servers: Vec<ServerSample>) -> BackendSample {
-    BackendSample {
-        name: "web".to_owned(),
-        sessions,
-        queue,
-        requests: 0,
-        errors: 0,
-        tunnels_ended: 0,
-        servers,
-    }
+    BackendSample { name: "web".to_owned(), sessions, queue, servers, ..BackendSample::default() }
 }
 
 fn sample(pid: u32, leaving: bool, backends: Vec<BackendSample>) -> Sample {

@@ -159,9 +159,8 @@ fn reading(view: &View<'_>) -> Reading {
         sessions: view.work(),
         queue: view.queued(),
         requests: view.pool.arrived(),
-        errors: 0,
-        tunnels_ended: 0,
         servers: servers.collect(),
+        ..BackendSample::default()
     };
     let process = Process { node: 0, pid: 1, started: BEGINNING };
     let at = time(view.now);
@@ -179,12 +178,9 @@ fn sample(view: &View<'_>, number: usize, state: ServerState, unchanged_for: u64
         address: address(number),
         state,
         sessions: u64::from(server.sessions),
-        queue: 0,
         maxconn: Some(u64::from(view.pool.slots())),
         total: server.total,
-        tunnels_begun: 0,
-        tunnels: 0,
-        backup: false,
         unchanged_for: Some(unchanged_for),
+        ..ServerSample::default()
     }
 }

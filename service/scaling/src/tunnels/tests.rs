@@ -60,25 +60,17 @@ impl Model {
     fn sample(&self) -> Sample {
         let servers = ["a", "b", "c", "d"].iter().zip(&self.servers).map(|(name, real)| ServerSample {
             name: (*name).to_owned(),
-            address: None,
             state: ServerState::Up,
             sessions: real.tunnels + real.requests,
-            queue: 0,
-            maxconn: None,
             total: real.total,
             tunnels_begun: real.begun,
-            tunnels: 0,
-            backup: false,
-            unchanged_for: None,
+            ..ServerSample::default()
         });
         let backend = BackendSample {
             name: "web".to_owned(),
-            sessions: 0,
-            queue: 0,
-            requests: 0,
-            errors: 0,
             tunnels_ended: self.ended,
             servers: servers.collect(),
+            ..BackendSample::default()
         };
         let process = Process { node: 0, pid: 1, started: 5 };
         Sample { at: UNIX_EPOCH, process, leaving: false, backends: vec![backend] }

@@ -254,22 +254,16 @@ pub(crate) mod tests {
             address: "10.0.0.1:80".parse().ok(),
             state: ServerState::Up,
             sessions,
-            queue: 0,
             maxconn: Some(10),
             total: requests,
-            tunnels_begun: 0,
-            tunnels: 0,
-            backup: false,
-            unchanged_for: None,
+            ..ServerSample::default()
         };
         let backend = BackendSample {
             name: "web".into(),
             sessions,
-            queue: 0,
             requests,
-            errors: 0,
-            tunnels_ended: 0,
             servers: vec![server],
+            ..BackendSample::default()
         };
         let process = Process { node: 0, pid, started: 5 };
         Sample { at: UNIX_EPOCH, process, leaving: false, backends: vec![backend] }

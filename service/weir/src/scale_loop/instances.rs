@@ -91,28 +91,10 @@ mod tests {
     }
 
     fn sample(state: ServerState, sessions: u64, leaving: bool) -> Sample {
-        let server = ServerSample {
-            name: "s".into(),
-            address: Some(AT),
-            state,
-            sessions,
-            queue: 0,
-            maxconn: None,
-            total: 0,
-            tunnels_begun: 0,
-            tunnels: 0,
-            backup: false,
-            unchanged_for: None,
-        };
-        let backend = BackendSample {
-            name: "web".into(),
-            sessions,
-            queue: 0,
-            requests: 0,
-            errors: 0,
-            tunnels_ended: 0,
-            servers: vec![server],
-        };
+        let server =
+            ServerSample { name: "s".into(), address: Some(AT), state, sessions, ..ServerSample::default() };
+        let backend =
+            BackendSample { name: "web".into(), sessions, servers: vec![server], ..BackendSample::default() };
         let process = Process { node: 0, pid: 1, started: 1 };
         Sample { at: SystemTime::UNIX_EPOCH, process, leaving, backends: vec![backend] }
     }

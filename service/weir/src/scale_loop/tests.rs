@@ -188,22 +188,14 @@ impl World {
             address: Some(([127, 0, 0, 1], port).into()),
             state: ServerState::Up,
             sessions: self.sessions / 2,
-            queue: 0,
             maxconn: Some(5),
-            total: 0,
-            tunnels_begun: 0,
-            tunnels: 0,
-            backup: false,
-            unchanged_for: None,
+            ..ServerSample::default()
         };
         let backend = BackendSample {
             name: "web".into(),
             sessions: self.sessions,
-            queue: 0,
-            requests: 0,
-            errors: 0,
-            tunnels_ended: 0,
             servers: [1001, 1002].into_iter().take(self.instances).map(server).collect(),
+            ..BackendSample::default()
         };
         let process = Process { node: 0, pid: 1, started: 1 };
         Sample { at: self.time, process, leaving: false, backends: vec![backend] }

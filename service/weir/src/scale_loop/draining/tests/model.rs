@@ -235,28 +235,16 @@ impl Model {
             address: Some(([127, 0, 0, 1], alloc.port).into()),
             state: if alloc.drained.is_some() { ServerState::Drain } else { ServerState::Up },
             sessions: alloc.sessions,
-            queue: 0,
             maxconn: Some(SLOTS),
-            total: 0,
-            tunnels_begun: 0,
-            tunnels: 0,
-            backup: false,
-            unchanged_for: None,
+            ..ServerSample::default()
         };
         let listed = self.allocs.iter().filter(|alloc| is_listed(alloc));
         let servers: Vec<ServerSample> = listed.map(server).collect();
         let served: u64 = servers.iter().map(|server| server.sessions).sum();
         let sessions = served.max(self.load);
         let queue = sessions - served;
-        let backend = BackendSample {
-            name: "web".into(),
-            sessions,
-            queue,
-            requests: 0,
-            errors: 0,
-            tunnels_ended: 0,
-            servers,
-        };
+        let backend =
+            BackendSample { name: "web".into(), sessions, queue, servers, ..BackendSample::default() };
         let process = Process { node: 0, pid: 1, started: 1 };
         let sample = Sample { at: self.time, process, leaving: false, backends: vec![backend] };
         Reading { at: self.time, samples: vec![sample], missing: Vec::new() }
