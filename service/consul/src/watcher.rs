@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use weir_pools::{Catalogue, Query};
@@ -60,8 +60,9 @@ impl Watcher {
         let mut tick = ticks();
         // Where nobody can change what is wanted any more, it stays as it is.
         let mut changing = true;
-        let settled = tokio::time::sleep_until(self.follower.settles);
-        tokio::pin!(settled);
+        let mut starting = true;
+        let started = tokio::time::sleep(left_behind(self.follower.client.options().wait));
+        tokio::pin!(started);
         self.want();
         loop {
             tokio::select! {
@@ -71,7 +72,10 @@ impl Watcher {
                 },
                 Some(event) = self.events.recv() => self.take(event),
                 _ = self.gate.changed() => {}
-                () = &mut settled, if !self.follower.is_settled => self.follower.settle(),
+                () = &mut started, if starting => {
+                    starting = false;
+                    self.follower.use_all();
+                }
                 _ = tick.tick() => {}
             }
             self.tell();
@@ -132,9 +136,8 @@ struct Follower {
     client: Client,
     send: mpsc::Sender<Event>,
     wanted: BTreeSet<Query>,
-    /// When what ran before has no connections any more.
-    settles: Instant,
-    is_settled: bool,
+    /// Connections that watches may use.
+    budget: usize,
     problems: BTreeMap<Query, String>,
     narrow: BTreeMap<Query, AbortOnDropHandle<()>>,
     wide: BTreeMap<Datacenter, Wide>,
@@ -151,8 +154,7 @@ struct Wide {
 impl Follower {
     fn new(client: Client, send: mpsc::Sender<Event>) -> Self {
         Self {
-            settles: Instant::now() + left_behind(client.options().wait),
-            is_settled: false,
+            budget: budget_at_start(client.options().max_connections),
             client,
             send,
             wanted: BTreeSet::new(),
@@ -165,9 +167,7 @@ impl Follower {
 
     /// Starts and stops tasks as it takes.
     fn follow(&mut self, wanted: &BTreeSet<Query>) {
-        let most = self.client.options().max_connections;
-        let budget = if self.is_settled { budget(most) } else { budget_at_start(most) };
-        let Allotment { narrow, wide, share, sweep } = allot(wanted, budget);
+        let Allotment { narrow, wide, share, sweep } = allot(wanted, self.budget);
         self.problems.retain(|query, _| wanted.contains(query));
         self.wanted.clone_from(wanted);
         self.follow_narrow(narrow);
@@ -175,9 +175,9 @@ impl Follower {
         self.follow_swept(sweep);
     }
 
-    /// From now on all connections may be used.
-    fn settle(&mut self) {
-        self.is_settled = true;
+    /// What ran before has no connections any more.
+    fn use_all(&mut self) {
+        self.budget = budget(self.client.options().max_connections);
         let wanted = self.wanted.clone();
         self.follow(&wanted);
     }
