@@ -58,6 +58,11 @@ impl Reading {
     pub fn current(&self) -> Option<&Sample> {
         self.samples.iter().find(|sample| !sample.leaving)
     }
+
+    /// Its backends; none where no process is in force.
+    pub fn backends(&self) -> &[BackendSample] {
+        self.current().map_or(&[], |sample| &sample.backends)
+    }
 }
 
 /// Asks every worker: all through the master socket, or the one in force through the stats socket where there is no

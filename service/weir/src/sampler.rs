@@ -193,9 +193,9 @@ impl Since {
     /// Takes note of what is seen at `now`, and returns it with its times. A pool that is as it was before is the same in memory.
     fn note(&mut self, reading: &Arc<Reading>, now: Timestamp) -> Arc<SeenServers> {
         let before = self.reading.replace(reading.clone());
-        let known = backends(before.as_deref());
+        let known = before.as_deref().map_or(&[][..], Reading::backends);
         let known = known.iter().map(Some).chain(std::iter::repeat(None));
-        let pools = backends(Some(reading)).iter().zip(known).map(|(backend, known)| {
+        let pools = reading.backends().iter().zip(known).map(|(backend, known)| {
             let before = self.seen.get(&backend.name);
             let same = before.filter(|_| known.is_some_and(|known| shows_the_same(known, backend)));
             (
@@ -206,11 +206,6 @@ impl Since {
         self.seen = Arc::new(pools.collect());
         self.seen.clone()
     }
-}
-
-/// The backends of the process in force.
-fn backends(reading: Option<&Reading>) -> &[BackendSample] {
-    reading.and_then(Reading::current).map_or(&[], |sample| &sample.backends)
 }
 
 /// Whether the status shows the same of both.
@@ -269,12 +264,9 @@ mod tests {
             state,
             sessions: 3,
             queue: 1,
-            maxconn: None,
             total: 9,
-            tunnels_begun: 0,
-            tunnels: 0,
-            backup: false,
             unchanged_for,
+            ..ServerSample::default()
         };
         let name = "web".to_owned();
         let backend = BackendSample {
@@ -282,9 +274,8 @@ mod tests {
             sessions: 3,
             queue: 1,
             requests: 9,
-            errors: 0,
-            tunnels_ended: 0,
             servers: vec![server],
+            ..BackendSample::default()
         };
         let process = Process { node: 0, pid: 1, started: 0 };
         let sample = Sample { at: UNIX_EPOCH, process, leaving: false, backends: vec![backend] };
@@ -315,6 +306,7 @@ mod tests {
             None
         );
     }
+
     #[test]
     fn a_pool_that_is_as_it_was_is_the_same_in_memory() {
         let mut since = Since::default();
