@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use strum::IntoStaticStr;
 use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
@@ -19,8 +20,9 @@ use crate::status::IntentStatus;
 const KEPT: usize = 1000;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, IntoStaticStr)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub(crate) enum Record {
     /// New text is in force: files are swapped, and HAProxy runs them where it runs.
     Changed {
@@ -113,49 +115,6 @@ pub(crate) enum Record {
     NoGain { namespace: String, job: String, group: String, count: u64, reason: String },
     /// A scale was not accepted.
     ScaleFailed { namespace: String, job: String, group: String, to: u64, result: ScaleResult, error: String },
-}
-
-impl Record {
-    /// Its kind, as it is serialized.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Changed { .. } => "changed",
-            Self::CommandRefused { .. } => "command_refused",
-            Self::CheckOverdue { .. } => "check_overdue",
-            Self::OtherFiles { .. } => "other_files",
-            Self::NotTold { .. } => "not_told",
-            Self::Refused { .. } => "refused",
-            Self::WriteFailed { .. } => "write_failed",
-            Self::Reloaded { .. } => "reloaded",
-            Self::ReloadFailed { .. } => "reload_failed",
-            Self::ProcessChanged { .. } => "process_changed",
-            Self::SourceChanged { .. } => "source_changed",
-            Self::SourceFailed { .. } => "source_failed",
-            Self::SourceAccepted { .. } => "source_accepted",
-            Self::Kept { .. } => "kept",
-            Self::Panic { .. } => "panic",
-            Self::Released { .. } => "released",
-            Self::HeldBack { .. } => "held_back",
-            Self::LeftOut { .. } => "left_out",
-            Self::LeftOutEnded { .. } => "left_out_ended",
-            Self::Intended(_) => "intended",
-            Self::IntentEnded { .. } => "intent_ended",
-            Self::NotHeld { .. } => "not_held",
-            Self::IntentProblem { .. } => "intent_problem",
-            Self::FileChanged { .. } => "file_changed",
-            Self::FileFailed { .. } => "file_failed",
-            Self::FileNeedsReload { .. } => "file_needs_reload",
-            Self::Consul { .. } => "consul",
-            Self::Nomad { .. } => "nomad",
-            Self::Leader { .. } => "leader",
-            Self::PolicyProblem { .. } => "policy_problem",
-            Self::Draining { .. } => "draining",
-            Self::DrainEnded { .. } => "drain_ended",
-            Self::Scaled { .. } => "scaled",
-            Self::NoGain { .. } => "no_gain",
-            Self::ScaleFailed { .. } => "scale_failed",
-        }
-    }
 }
 
 /// How new text came into force.
@@ -499,20 +458,5 @@ mod tests {
         let entries = journal.since(0);
         assert_eq!((entries.len(), entries[0].seq), (KEPT, 2));
         assert_eq!(journal.since(KEPT as u64).len(), 1);
-    }
-
-    #[test]
-    fn a_kind_is_the_word_that_is_serialized() {
-        let (haproxy, error, none) = (String::new(), String::new(), Vec::new());
-        let records = [
-            Record::OtherFiles { haproxy: haproxy.clone(), started_with: none.clone(), configured: none },
-            Record::NotTold { haproxy, error },
-            Record::SourceChanged { template: String::new() },
-            Record::Nomad { up: true, error: None },
-            Record::IntentProblem { problem: String::new() },
-        ];
-        for record in records {
-            assert_eq!(serde_json::to_value(&record).unwrap()["kind"], record.kind());
-        }
     }
 }
