@@ -15,8 +15,9 @@ use weir_pools::places::OutputKind;
 use weir_pools::plan::Step;
 
 use super::observation::Observation;
+use super::open_line::OpenLine;
 use super::report::seconds_now;
-use super::tell::{OpenLine, Tell};
+use super::tell::Tell;
 use super::{Begun, Change, Done, DoneResult, Memory, ReloadResult, StateDir};
 use crate::chain::chain;
 use crate::config;

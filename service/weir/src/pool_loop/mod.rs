@@ -19,6 +19,7 @@ mod live;
 mod memory;
 mod note;
 mod observation;
+mod open_line;
 mod outcome;
 mod output;
 mod piece;
@@ -60,6 +61,7 @@ pub(crate) use live::Begun;
 use live::Live;
 pub(crate) use memory::{Memory, StateDir};
 use observation::Observation;
+pub(crate) use open_line::OpenLine;
 pub(crate) use output::Output;
 use probes::Probes;
 pub(crate) use report::Report;
@@ -69,7 +71,6 @@ use search::Search;
 pub(crate) use seen_pools::SeenPools;
 pub(crate) use seen_pools::{SeenServer, SeenServers};
 pub(crate) use servers::{address_of, pools_in};
-pub(crate) use tell::OpenLine;
 use tell::{Heard, Tell};
 use wanted::Renderer;
 
@@ -238,7 +239,7 @@ impl Seen {
 
     /// Its backends as the statistics have them.
     fn backends(&self) -> &[BackendSample] {
-        self.reading.as_deref().and_then(Reading::current).map_or(&[], |sample| &sample.backends)
+        self.reading.as_deref().map_or(&[], Reading::backends)
     }
 }
 

@@ -4,9 +4,9 @@
 //! on the disk before the first command is sent, so that after a crash it is not taken for a person's doing.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use weir_haproxy::{Haproxy, Line, Look, Reached, SocketError, StatsSocket, capabilities, list, load_order};
+use weir_haproxy::{Haproxy, Look, Reached, StatsSocket, capabilities, list, load_order};
 use weir_pools::plan::Step;
 use weir_scaling::Process;
 
@@ -46,21 +46,6 @@ pub(crate) struct Answer {
     pub(crate) observation: Observation,
 }
 
-/// The line to HAProxy, from what was said until it is known whether more is to be said at once: most changes take two such
-/// turns. No longer, as an open line keeps an old worker alive.
-#[derive(Debug, Default)]
-pub(crate) struct OpenLine(Mutex<Option<Line>>);
-
-impl OpenLine {
-    fn keep(&self, line: Line) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
-    }
-
-    fn take(&self) -> Option<Line> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 impl Hands {
     /// Carries the steps out and looks.
     pub(crate) async fn tell(&self, tell: &Tell) -> Result<Heard, String> {
@@ -75,38 +60,13 @@ impl Hands {
                 .map_err(|error| format!("the state directory cannot be written: {error}"))?;
         }
         let script = Script::of(&tell.steps);
-        let reached = self.converse(&stats, &script, worker, &tell.look).await;
+        let reached = self.line.converse(&stats, &script, worker, &tell.look).await;
         Ok(heard(&script, reached.map_err(|error| chain(&error))?, tell.look.clone()))
-    }
-
-    /// Says it on the line that is open still, where that leads to this worker.
-    async fn converse(
-        &self,
-        stats: &StatsSocket,
-        script: &Script<'_>,
-        worker: Process,
-        look: &Look,
-    ) -> Result<Reached, SocketError> {
-        let open = self.line.take().filter(|line| line.info().is(worker));
-        let was_open = open.is_some();
-        let mut line = match open {
-            Some(line) => line,
-            None => stats.line().await?,
-        };
-        match script.run(&mut line, worker, look).await {
-            // Its worker may have ended meanwhile.
-            Err(error) if was_open => another(&stats.line().await?, worker).ok_or(error),
-            Err(error) => Err(error),
-            Ok(reached) => {
-                self.line.keep(line);
-                Ok(reached)
-            }
-        }
     }
 
     /// Nothing more is to be said at once.
     pub(crate) fn hang_up(&self) {
-        drop(self.line.take());
+        self.line.hang_up();
     }
 
     /// Looks at the worker in force, whichever it is.
@@ -148,12 +108,6 @@ impl Hands {
         });
         read.await.map_err(|error| format!("reading was cut off: {error}"))?
     }
-}
-
-/// Who is there, where it is not this worker.
-fn another(line: &Line, worker: Process) -> Option<Reached> {
-    let info = line.info();
-    (!info.is(worker)).then(|| Reached::Another(info.clone()))
 }
 
 fn heard(script: &Script<'_>, reached: Reached, look: Look) -> Heard {
