@@ -28,6 +28,16 @@ fn abrupt() -> JobSpec {
     JobSpec { policy, stop: StopMode::Cut, shutdown_delay: Duration::ZERO, ..cluster::web() }
 }
 
+/// A cluster that runs such a job, and a load balancer that leads; nothing where there is no HAProxy.
+async fn ready() -> Option<(Cluster, Balancer)> {
+    haproxy::binary()?;
+    let cluster = cluster::start().await;
+    cluster.run_job(&abrupt()).unwrap();
+    let mut balancer = Balancer::start(&cluster).await;
+    balancer.is_ready(2).await;
+    Some((cluster, balancer))
+}
+
 async fn count(cluster: &Cluster) -> u64 {
     let reply = http::get(cluster.nomad_addr().port(), "/v1/job/web/scale").await.expect("Nomad answers");
     let status: Value = serde_json::from_str(&reply.body).expect("JSON");
@@ -75,13 +85,7 @@ fn decreases(cluster: &Cluster) -> Vec<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_load_is_gone_the_fewest_are_left_and_nothing_was_cut() {
-    if haproxy::binary().is_none() {
-        return;
-    }
-    let cluster = cluster::start().await;
-    cluster.run_job(&abrupt()).unwrap();
-    let mut balancer = Balancer::start(&cluster).await;
-    balancer.is_ready(2).await;
+    let Some((cluster, mut balancer)) = ready().await else { return };
     let long = Load::start(balancer.site.front, LONG, 3, Duration::ZERO);
     let load = Load::start(balancer.site.front, "/", LANES, Duration::ZERO);
     wait_count(&cluster, "Nomad wants five at least", MINUTE, |count| count >= 5).await;
@@ -103,13 +107,7 @@ async fn when_the_load_is_gone_the_fewest_are_left_and_nothing_was_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_killed_in_a_drain_leaves_one_that_finishes_it() {
-    if haproxy::binary().is_none() {
-        return;
-    }
-    let cluster = cluster::start().await;
-    cluster.run_job(&abrupt()).unwrap();
-    let mut first = Balancer::start(&cluster).await;
-    first.is_ready(2).await;
+    let Some((cluster, mut first)) = ready().await else { return };
     let mut second = Balancer::start(&cluster).await;
     let load = Load::start(first.site.front, "/", LANES, Duration::ZERO);
     wait_count(&cluster, "Nomad wants five at least", MINUTE, |count| count >= 5).await;
@@ -304,13 +302,7 @@ async fn wait_tunnels(balancer: &mut Balancer, count: f64) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tunnels_keep_their_slots_and_make_no_request_long() {
-    if haproxy::binary().is_none() {
-        return;
-    }
-    let cluster = cluster::start().await;
-    cluster.run_job(&abrupt()).unwrap();
-    let mut balancer = Balancer::start(&cluster).await;
-    balancer.is_ready(2).await;
+    let Some((cluster, mut balancer)) = ready().await else { return };
     let front = balancer.site.front;
     let mut open = tunnels(front, 6).await;
     let load = Load::start(front, "/", 1, Duration::from_millis(20));
