@@ -32,6 +32,15 @@ impl Wish {
             Self::Maint => Admin::Maint,
         }
     }
+
+    /// The same, as the reason of a command.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Wake => "an intent has it hold requests",
+            Self::Drain => "an intent drains it",
+            Self::Maint => "an intent has it in maintenance",
+        }
+    }
 }
 
 /// Wishes by backend and server.

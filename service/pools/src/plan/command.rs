@@ -45,9 +45,14 @@ impl Step {
             && self.backend() == other.backend()
     }
 
-    /// The backend of the server that the command is about.
+    /// The server that the command is about, as `BACKEND/SERVER`.
+    pub fn server(&self) -> Option<&str> {
+        self.command.split(' ').find(|word| word.contains('/'))
+    }
+
+    /// The backend of that server.
     pub fn backend(&self) -> Option<&str> {
-        self.command.split(' ').find_map(|word| word.split_once('/')).map(|(backend, _)| backend)
+        self.server()?.split_once('/').map(|(backend, _)| backend)
     }
 }
 

@@ -84,7 +84,7 @@ impl Turn<'_> {
             self.wait_for_others(subject);
             return Ok(());
         }
-        self.set_state(backend, name, wish.state(), "somebody wishes it so")
+        self.set_state(backend, name, wish.state(), wish.why())
     }
 
     /// A server whose line says what it said, with nothing begun.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use haproxy_cfg::Sections;
 use weir_pools::places::OutputKind;
-use weir_pools::plan::Options;
+use weir_pools::plan::{Options, Step};
 
 use super::live::{Around, Course};
 use super::output::Note;
@@ -143,11 +143,8 @@ impl PoolLoop {
         if is_news {
             self.changed_at.get_or_insert(now);
         }
-        let reason = match tell.steps.first() {
-            Some(_) if is_news => self.reason(files, wanted),
-            Some(step) => step.why.clone(),
-            None => String::new(),
-        };
+        let reason =
+            if is_news && !tell.steps.is_empty() { self.reason(files, wanted) } else { why(&tell.steps) };
         let since = self.changed_at.unwrap_or(now);
         self.send(tell, reason, since);
     }
@@ -275,4 +272,38 @@ impl PoolLoop {
 /// What the clock on the wall shows at that moment, which is now or (in tests) to come.
 fn wall_clock(moment: Instant) -> SystemTime {
     SystemTime::now() + moment.saturating_duration_since(Instant::now())
+}
+
+/// Why steps are taken that no new text asks for: the server and the reason of the first, and how many servers more.
+fn why(steps: &[Step]) -> String {
+    let Some(first) = steps.first() else { return String::new() };
+    let others: BTreeSet<&str> = steps.iter().filter_map(Step::server).collect();
+    let more = match others.len() {
+        0 | 1 => String::new(),
+        count => format!(", and {} more", count - 1),
+    };
+    first.server().map_or_else(|| first.why.clone(), |server| format!("{server}: {}{more}", first.why))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_pools::plan::Reply;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_names_its_server() {
+        let step = |command: &str, why: &str| Step {
+            command: command.to_owned(),
+            why: why.to_owned(),
+            expects: Reply::Empty,
+            is_conditional: false,
+        };
+        let drains = |server| step(&format!("set server web/{server} state drain"), "an intent drains it");
+        assert_eq!(why(&[]), "");
+        assert_eq!(why(&[drains("a")]), "web/a: an intent drains it");
+        assert_eq!(why(&[drains("a"), step("del server web/a", "gone")]), "web/a: an intent drains it");
+        assert_eq!(why(&[drains("a"), drains("b"), drains("c")]), "web/a: an intent drains it, and 2 more");
+        assert_eq!(why(&[step("enable dynamic-cookie backend web", "it has cookies")]), "it has cookies");
+    }
 }
