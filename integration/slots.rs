@@ -109,6 +109,45 @@ async fn under_static_rr_and_with_checks_too() {
     instances_come_and_go_without_a_reload("static-rr", CHECKED).await;
 }
 
+/// HAProxy keeps what the checks said of the one that had the slot before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_was_used_gets_no_request_before_the_first_good_check_of_the_new_one() {
+    let Some(mut site) = Site::new().await else { return };
+    site.balance = "static-rr";
+    let [one, two, three, four] = &instances(["one", "two", "three", "four"]).await[..] else {
+        unreachable!()
+    };
+    site.consul.register("web", "one", one.port).await;
+    site.consul.register("web", "two", two.port).await;
+    let (weir, haproxy) = site.up_with(&site.template(&CHECKED.replace(" 6)", " 2)"))).await;
+    wait_in_traffic(&haproxy, &[one, two]).await;
+    let before = weir.generation(&haproxy).await;
+    let load = Load::at_rate(site.front, 200);
+
+    // One goes, and later one comes; then another takes its place at one stroke.
+    site.consul.deregister("two").await;
+    wait_in_traffic(&haproxy, &[one]).await;
+    let comes = site.consul.register("web", "three", three.port);
+    gets_none_before_it_is_well(&haproxy, [one, three], comes).await;
+    let takes_over = site.consul.register("web", "three", four.port);
+    gets_none_before_it_is_well(&haproxy, [one, four], takes_over).await;
+
+    let seen = load.stop().await;
+    assert_eq!(seen.failed, 0, "{:?}", seen.failures);
+    assert_eq!(weir.generation(&haproxy).await, before, "{:#?}", weir.records().await);
+}
+
+async fn gets_none_before_it_is_well(haproxy: &Haproxy, [old, new]: [&Instance; 2], comes: impl Future) {
+    new.set_ill(true);
+    comes.await;
+    wait_for("the new one is checked a few times", SOON, async || (new.checked() > 4).then_some(())).await;
+    assert_eq!(new.asked(), 0, "an instance whose check fails got requests");
+    wait_in_traffic(haproxy, &[old]).await;
+    new.set_ill(false);
+    wait_in_traffic(haproxy, &[old, new]).await;
+    wait_for("the new one gets requests", SOON, async || (new.asked() > 0).then_some(())).await;
+}
+
 /// Free slots are no servers: the last instance stays, and a pool of free slots has none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_of_slots_is_not_emptied() {

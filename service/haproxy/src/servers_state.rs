@@ -132,7 +132,7 @@ pub(crate) fn servers_state(reply: &str) -> Option<Vec<ObservedServer>> {
 }
 
 /// The columns that are read; without the first so many it is no state.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "be_name",
     "srv_name",
     "srv_addr",
@@ -147,6 +147,7 @@ const COLUMNS: [&str; 14] = [
     "srv_time_since_last_change",
     "srv_check_state",
     "srv_check_result",
+    "srv_check_health",
 ];
 const NEEDED: usize = 6;
 
@@ -167,15 +168,17 @@ fn server(row: &Row<'_>) -> ObservedServer {
         weight: weight("srv_uweight"),
         configured_weight: weight("srv_iweight"),
         unchanged_for: number("srv_time_since_last_change"),
-        check: check(number("srv_check_state"), number("srv_check_result")),
+        check: check(number("srv_check_state"), number("srv_check_result"), number("srv_check_health")),
     }
 }
 
 /// Bit 4 of the state is set while the check is enabled; results are 0 unknown, 1 neutral, 2 failed, 3 passed, 4 passed
-/// under conditions (`include/haproxy/check-t.h`, the same from 2.4 to 3.4).
-fn check(state: u64, result: u64) -> Check {
+/// under conditions (`include/haproxy/check-t.h`, the same from 2.4 to 3.4). A result outlives maintenance and `set server … health down`,
+/// which the count of good checks does not: a good one without any is of before (measured on 2.6.12 and 3.2.26).
+fn check(state: u64, result: u64, good: u64) -> Check {
     match result {
         _ if state & 4 == 0 => Check::Off,
+        3 | 4 if good == 0 => Check::Pending,
         2 => Check::Failed,
         3 | 4 => Check::Passed,
         _ => Check::Pending,

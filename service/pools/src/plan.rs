@@ -10,6 +10,7 @@
 //! crash or after somebody else's reload too: what is observed decides, not what was sent. [`Memory`] only tells
 //! what weir began from what a person did, which is left alone.
 
+mod address;
 mod circumstances;
 mod command;
 mod compare;

@@ -33,6 +33,12 @@ fn running(servers: &[(&str, &str)]) -> Observed {
     observed
 }
 
+/// Two servers at these addresses.
+fn slots(a: u8, b: u8) -> String {
+    let servers = format!("server a 10.0.0.{a}:80\n server b 10.0.0.{b}:80");
+    BASE.replace("server a 10.0.0.1:80", &servers)
+}
+
 fn plan_on(
     version: (u32, u32, u32),
     loaded: &str,
@@ -99,8 +105,70 @@ fn a_server_that_is_disabled_serves_at_its_own_address_until_then() {
     let third = next(&wanted, &observed, &second.memory);
     assert!(third.settled && third.reload.is_none(), "{third:?}");
     let back = next(&taken, &observed, &third.memory);
-    assert_eq!(commands(&back)[0], "set server web/a addr 10.0.0.3 port 80");
-    assert!(commands(&back).last().unwrap().starts_with("set server web/a state "), "{back:?}");
+    let expected = [
+        "set server web/a addr 10.0.0.3 port 80",
+        "set server web/a state drain",
+        "set server web/a health down",
+    ];
+    assert_eq!(commands(&back), expected);
+}
+
+/// A slot that another instance takes over waits for its first good check there; the last that serves does not.
+#[test]
+fn a_server_at_another_address_waits_for_its_first_good_check_there() {
+    let (loaded, wanted) = (slots(1, 2), slots(3, 2));
+    let mut observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    let next = |observed: &Observed, memory: &Memory| plan_on((2, 4, 0), &loaded, &wanted, observed, memory);
+    let first = next(&observed, &Memory::default());
+    let expected = [
+        "set server web/a state drain",
+        "set server web/a addr 10.0.0.3 port 80",
+        "set server web/a health down",
+    ];
+    assert_eq!(commands(&first), expected);
+    assert_eq!(first.waits[0].what, Waiting::FirstCheck);
+    let mut set = |check, is_down| {
+        let server = observed.pools.get_mut("web").unwrap().get_mut("a").unwrap();
+        (server.admin, server.address) = (Admin::Drain, "10.0.0.3:80".parse().ok());
+        (server.check, server.is_down) = (check, is_down);
+        observed.clone()
+    };
+    let waiting = next(&set(CheckState::Unknown, true), &first.memory);
+    assert_eq!((commands(&waiting), waiting.settled), (vec![], false));
+    let mut alone = set(CheckState::Unknown, true);
+    alone.pools.get_mut("web").unwrap().get_mut("b").unwrap().is_down = true;
+    let alone = next(&alone, &waiting.memory);
+    assert_eq!(commands(&alone), ["set server web/a health up", "set server web/a state ready"]);
+    let good = next(&set(CheckState::Passed, false), &waiting.memory);
+    assert_eq!(commands(&good), ["set server web/a state ready"]);
+}
+
+/// Two slots change places: both are known to be good where they go. One of them goes where nobody was: the other holds the pool.
+#[test]
+fn servers_that_change_places_stay_in_traffic() {
+    let observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    let next = |wanted: &str| plan_on((2, 4, 0), &slots(1, 2), wanted, &observed, &Memory::default());
+    let [to_b, to_a] = ["set server web/a addr 10.0.0.2 port 80", "set server web/b addr 10.0.0.1 port 80"];
+    assert_eq!(commands(&next(&slots(2, 1))), [to_b, to_a]);
+    let shifted = next(&slots(3, 1));
+    let expected = [
+        "set server web/a state drain",
+        "set server web/a addr 10.0.0.3 port 80",
+        "set server web/a health down",
+        to_a,
+    ];
+    assert_eq!(commands(&shifted), expected);
+}
+
+/// With nobody else in traffic one slot moves, and the other stays at its old address until that one is good.
+#[test]
+fn not_all_servers_move_at_once() {
+    let observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    let plan = plan_on((2, 4, 0), &slots(1, 2), &slots(3, 4), &observed, &Memory::default());
+    assert_eq!(commands(&plan)[1], "set server web/a addr 10.0.0.3 port 80");
+    assert!(!commands(&plan).iter().any(|command| command.contains("web/b")), "{plan:?}");
+    let others = |wait: &Wait| wait.server == "b" && wait.what == Waiting::Others;
+    assert!(plan.waits.iter().any(others), "{plan:?}");
 }
 
 #[test]

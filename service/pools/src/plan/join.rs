@@ -11,6 +11,7 @@ use haproxy_cfg::{Address, Word};
 
 use crate::server_ids;
 
+use super::address::Move;
 use super::layout::{Member, Settings};
 use super::memory::{Begun, Running};
 use super::observed::CheckState;
@@ -59,7 +60,7 @@ impl Turn<'_> {
             Begun::Joining { since: self.situation.now, running, was_drained: false },
         );
         self.joins_ready |= !options.has("check") && view.will_serve(member);
-        self.start(view, name, CheckState::None, &options)
+        self.start(view, name, CheckState::None, &options, Move::None)
     }
 
     /// What follows on `add server`, or on the end of maintenance.
@@ -69,6 +70,7 @@ impl Turn<'_> {
         name: &str,
         check: CheckState,
         options: &ServerOptions<'_>,
+        moved: Move,
     ) -> Needed<()> {
         let backend = view.wanted.name;
         if check == CheckState::None {
@@ -81,7 +83,18 @@ impl Turn<'_> {
             return self.set_state(backend, name, Admin::Ready, "no other server of the pool is ready");
         }
         self.plan_wait_for_check(backend, name, self.situation.now);
-        self.set_state(backend, name, Admin::Drain, "its first good check is still to come")
+        self.set_state(backend, name, Admin::Drain, "its first good check is still to come")?;
+        if moved == Move::Sent && check != CheckState::None {
+            self.forget_verdict(backend, name)?;
+        }
+        Ok(())
+    }
+
+    /// What follows where a server was drained for another address.
+    pub(super) fn await_first_check(&mut self, subject: Subject<'_>, target: &Target<'_>) {
+        let (since, running) = (self.situation.now, target.running.clone());
+        self.remember(subject.backend, subject.name, Begun::Joining { since, running, was_drained: false });
+        self.plan_wait_for_check(subject.backend, subject.name, since);
     }
 
     fn enable_checks(&mut self, backend: &str, name: &str, options: &ServerOptions<'_>) -> Needed<()> {
@@ -115,11 +128,11 @@ impl Turn<'_> {
             }
             Admin::Maint => {
                 self.remember(backend, name, Begun::Joining { since, running, was_drained });
-                self.start(view, name, subject.observed.check, target.options)?;
+                self.start(view, name, subject.observed.check, target.options, target.moved)?;
             }
             Admin::Drain => {
                 self.remember(backend, name, Begun::Joining { since, running, was_drained: true });
-                self.check(view, subject, target.options, since)?;
+                self.check(view, subject, target, since)?;
             }
         }
         Ok(())
@@ -130,10 +143,11 @@ impl Turn<'_> {
         &mut self,
         view: &View<'_, '_>,
         subject: Subject<'_>,
-        options: &ServerOptions<'_>,
+        target: &Target<'_>,
         since: SystemTime,
     ) -> Needed<()> {
-        let (backend, name, state) = (subject.backend, subject.name, subject.observed.check);
+        let (backend, name, options) = (subject.backend, subject.name, target.options);
+        let state = if target.moved == Move::Sent { CheckState::Unknown } else { subject.observed.check };
         let why = match state {
             _ if !options.has("check") => "it has no check to wait for",
             CheckState::Passed => "its check passed",
@@ -141,6 +155,10 @@ impl Turn<'_> {
             CheckState::Unknown | CheckState::None | CheckState::Failed => "",
         };
         if !why.is_empty() {
+            if state == CheckState::Unknown && subject.observed.is_down {
+                let words = ["set", "server", &path(backend, name), "health", "up"];
+                self.step(&words, Reply::Empty, "it was down until its first check")?;
+            }
             return self.set_state(backend, name, Admin::Ready, why);
         }
         self.plan_wait_for_check(backend, name, since);

@@ -26,6 +26,8 @@ pub(super) struct Server {
     pub(super) state: ObservedServer,
     has_check: bool,
     is_checked: bool,
+    /// Where its last check was good.
+    seen_good_at: Option<SocketAddr>,
 }
 
 const PEOPLE: u64 = 3;
@@ -43,7 +45,10 @@ impl World {
                 state.admin = if words.contains(&"disabled") { Admin::Maint } else { Admin::Ready };
                 state.check = if has_check { CheckState::Unknown } else { CheckState::None };
                 let server_key = (pool.name.to_owned(), server.name.to_owned());
-                self.servers.insert(server_key, Server { state, has_check, is_checked: has_check });
+                // HAProxy begins with all of them.
+                let seen_good_at = state.address;
+                self.servers
+                    .insert(server_key, Server { state, has_check, is_checked: has_check, seen_good_at });
             }
         }
     }
@@ -64,6 +69,7 @@ impl World {
             if server.is_checked && state.admin != Admin::Maint {
                 state.check = if is_dead { CheckState::Failed } else { CheckState::Passed };
                 state.is_down = is_dead;
+                server.seen_good_at = state.address.filter(|_| !is_dead);
             }
             state.sessions = match state.admin {
                 Admin::Ready if state.serves() => PEOPLE,
@@ -102,6 +108,7 @@ impl World {
                 self.change(path, |server| server.state.address = Some(address));
                 "IP changed from '' to '' by 'stats socket command'\n".to_owned()
             }
+            ["set", "server", path, "health", health] => self.change(path, |server| server.judge(health)),
             ["set", "server", path, "state", state] => self.change(path, |server| server.set(state)),
             _ => panic!("no such command: {command}"),
         }
@@ -128,7 +135,8 @@ impl World {
         if self.servers.contains_key(&key) || self.servers.iter().any(same_id) {
             return "Already exists a server with the same name in backend.\n".to_owned();
         }
-        let server = Server { state, has_check: options.contains(&"check"), is_checked: false };
+        let has_check = options.contains(&"check");
+        let server = Server { state, has_check, is_checked: false, seen_good_at: None };
         self.servers.insert(key, server);
         "New server registered.\n".to_owned()
     }
@@ -154,6 +162,19 @@ impl Server {
         if self.has_check && self.state.check == CheckState::None {
             self.state.check = CheckState::Unknown;
         }
+    }
+
+    /// In maintenance it has no effect.
+    fn judge(&mut self, health: &str) {
+        if self.state.admin != Admin::Maint && self.is_checked {
+            self.state.is_down = health == "down";
+            self.state.check = CheckState::Unknown;
+        }
+    }
+
+    /// Whether it is in traffic at an address where no check was good yet, though it has one.
+    pub(super) fn serves_unseen(&self) -> bool {
+        self.has_check && self.state.serves() && self.seen_good_at != self.state.address
     }
 
     fn set(&mut self, state: &str) {

@@ -1,9 +1,10 @@
-//! Servers that are there and wanted: their address, weight, limit and state, and whose doing a difference is.
+//! Servers that are there and wanted: their weight, limit and state, and whose doing a difference is.
 //!
 //! A state or a number that differs from the configuration although the configuration did not change was set by a
 //! person, and is left so.
 
-use super::join::{fixed_address, is_dynamic};
+use super::address::Move;
+use super::join::is_dynamic;
 use super::layout::{Member, Pool};
 use super::memory::{Begun, Change, Running};
 use super::observed::ObservedServer;
@@ -31,20 +32,22 @@ impl Turn<'_> {
         let subject = Subject { backend: view.wanted.name, name: member.name, observed: server };
         let begun = self.situation.memory.server(subject.backend, subject.name);
         let loaded = view.loaded.and_then(|pool| Some((pool, pool.server(subject.name)?)));
-        let is_to_be_disabled = view.changeable(member).is_some_and(|wanted| wanted.disabled);
-        if !is_to_be_disabled || server.admin == Admin::Maint {
-            // Where it is to be disabled it serves until it is: not at an address where nobody is.
-            self.address(view, subject, member)?;
-        }
         let wish = self.situation.wishes.get(subject.backend, subject.name);
-        if begun.is_none() && wish.is_none() && loaded.is_some_and(|(_, was)| was.says_the_same(member)) {
+        let moved = if server.admin != Admin::Maint && is_to_be_disabled(view, member, begun, loaded) {
+            // It serves until it is disabled: not at an address where nobody is.
+            Move::None
+        } else {
+            self.address(view, subject, member, wish.is_none())?
+        };
+        let is_same = loaded.is_some_and(|(_, was)| was.says_the_same(member));
+        if begun.is_none() && wish.is_none() && is_same && !matches!(moved, Move::Drained | Move::Waits) {
             return self.unchanged(view, subject, member);
         }
         let options = view.options(view.wanted, member)?;
         let was = was(view, member, begun, loaded, &options)?;
         let is = options.changeable();
         let running = Running { signature: options.signature(), changeable: server.running(was, is) };
-        let target = Target { options: &options, running };
+        let target = Target { options: &options, running, moved };
         // What takes it out of traffic comes before what might bring it in for a moment.
         if let Some(wish) = wish.filter(|_| !is.disabled) {
             self.wished(view, subject, wish, target.running)?;
@@ -96,23 +99,6 @@ impl Turn<'_> {
             self.by_hand(subject.backend, subject.name, Setting::State(subject.observed.admin));
         }
         Ok(())
-    }
-
-    fn address(&mut self, view: &View<'_, '_>, subject: Subject<'_>, member: &Member<'_>) -> Needed<()> {
-        let Some(wanted) = fixed_address(member) else {
-            let was = view.loaded.and_then(|pool| pool.server(subject.name));
-            let is_same = was.is_some_and(|was| was.written == member.written);
-            let reason =
-                || view.reason(member, "the address is another one, and not an IP address with a port");
-            return if is_same { Ok(()) } else { Err(reason()) };
-        };
-        if subject.observed.address == Some(wanted) {
-            return Ok(());
-        }
-        let path = path(subject.backend, subject.name);
-        let (ip, port) = (wanted.ip().to_string(), wanted.port().to_string());
-        let words = ["set", "server", &path, "addr", &ip, "port", &port];
-        self.step(&words, Reply::Changed, "its address is another one")
     }
 
     fn numbers(
@@ -179,6 +165,18 @@ impl Turn<'_> {
         target: &Target<'_>,
     ) -> Needed<()> {
         let begun = self.situation.memory.server(subject.backend, subject.name);
+        match target.moved {
+            Move::Drained => {
+                self.await_first_check(subject, target);
+                return Ok(());
+            }
+            Move::Waits => {
+                let running = target.running.clone();
+                self.remember(subject.backend, subject.name, Begun::Joined { running });
+                return Ok(());
+            }
+            Move::None | Move::Known | Move::Sent => {}
+        }
         if target.options.has("disabled") {
             let is_pending = !matches!(begun, None | Some(Begun::Joined { .. }));
             return self.disabled(view, subject, !was_disabled || is_pending, target);
@@ -242,6 +240,22 @@ impl Turn<'_> {
         }
         self.set_state(backend, name, Admin::Maint, "the configuration disables it")
     }
+}
+
+/// Whether the configuration disables it now. One that it disabled before, and that is in traffic, is so by a person.
+fn is_to_be_disabled(
+    view: &View<'_, '_>,
+    member: &Member<'_>,
+    begun: Option<&Begun>,
+    loaded: Option<(&Pool<'_>, &Member<'_>)>,
+) -> bool {
+    let is_disabled = view.changeable(member).is_some_and(|wanted| wanted.disabled);
+    let was_disabled = match begun {
+        None => loaded.is_some_and(|(pool, was)| pool.is_on(was, "disabled")),
+        Some(Begun::Joined { running }) => running.changeable.disabled,
+        Some(_) => false,
+    };
+    is_disabled && !was_disabled
 }
 
 impl ObservedServer {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use haproxy_cfg::Sections;
 use proptest::prelude::*;
 
-use super::model::World;
+use super::model::{Server, World};
 use super::*;
 
 const OPTIONS: Options =
@@ -43,6 +43,10 @@ enum Event {
     /// Weir ends when so many steps were carried out.
     Crash(usize),
     Nothing,
+}
+
+fn address(number: usize) -> SocketAddr {
+    format!("10.0.0.{number}:80").parse().unwrap()
 }
 
 fn render(pools: [&Wish; 2]) -> String {
@@ -87,7 +91,7 @@ struct Rig {
 impl Rig {
     fn new(wishes: [Wish; 2], dead: &[usize], follows_at_once: bool) -> Self {
         let text = render([&wishes[0], &wishes[1]]);
-        let dead = dead.iter().map(|address| format!("10.0.0.{address}:80").parse().unwrap()).collect();
+        let dead = dead.iter().copied().map(address).collect();
         let mut world = World { dead, ..World::default() };
         world.load(&text);
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
@@ -179,8 +183,9 @@ impl Rig {
         let path = step.command.split(' ').find(|word| word.contains('/')).unwrap().to_owned();
         let backend = path.split('/').next().unwrap();
         let (before, server) = (self.world.serving(backend), self.world.get(&path).cloned());
+        let was_unseen = server.as_ref().is_some_and(Server::serves_unseen);
         let removes = step.command.ends_with("state maint");
-        if let Some(server) = server.filter(|_| removes && !self.is_disabled(&path)) {
+        if let Some(server) = server.as_ref().filter(|_| removes && !self.is_disabled(&path)) {
             let is_drained = server.state.admin != Admin::Ready;
             let address = server.state.address.unwrap();
             let cause = self.causes.get(&address).copied().unwrap_or_default();
@@ -190,6 +195,12 @@ impl Rig {
         let reply = self.world.execute(&step.command);
         let may_be_empty = self.hopeful(backend) == 0 || before == 0;
         assert!(may_be_empty || self.world.serving(backend) > 0, "emptied by {}", step.command);
+        let is_unseen = self.world.get(&path).is_some_and(Server::serves_unseen);
+        let may_be = was_unseen
+            || self.is_wished_out(&path)
+            || self.was_good_where_it_is(&path)
+            || !self.others_served(&path);
+        assert!(may_be || !is_unseen, "in traffic unseen: {}", step.command);
         let is_accepted = step.expects.accepts(&reply);
         if is_accepted {
             assert!(self.done.insert(step.command.clone()), "sent twice: {}", step.command);
@@ -197,6 +208,28 @@ impl Rig {
             self.memory.refuse(&step.command, &reply);
         }
         is_accepted
+    }
+
+    /// Whether a server at the same address was good when the turn began.
+    fn was_good_where_it_is(&self, path: &str) -> bool {
+        let address = self.world.get(path).and_then(|server| server.state.address);
+        let (backend, _) = path.split_once('/').unwrap();
+        let mut observed = self.last.pools.get(backend).into_iter().flatten();
+        observed.any(|(_, server)| {
+            server.address == address && server.serves() && server.check == CheckState::Passed
+        })
+    }
+
+    /// Whether another wanted server served when the turn began.
+    fn others_served(&self, path: &str) -> bool {
+        let (backend, name) = path.split_once('/').unwrap();
+        let observed = self.last.pools.get(backend).into_iter().flatten();
+        let mut others = observed.filter(|(other, server)| *other != name && server.serves());
+        others.any(|(other, _)| {
+            let path = format!("{backend}/{other}");
+            let is_to_serve = |spec: &Spec| !spec.disabled && spec.weight > 0;
+            self.wish(&path).is_some_and(is_to_serve) && !self.is_wished_out(&path)
+        })
     }
 
     fn wish(&self, path: &str) -> Option<&Spec> {
@@ -246,8 +279,8 @@ impl Rig {
             }
             Event::DeletionIsRefused(times) => self.world.refusals = *times,
             Event::SessionsStay(stay) => self.world.sessions_stay = *stay,
-            Event::Cause(address, cause) => {
-                self.causes.insert(format!("10.0.0.{address}:80").parse().unwrap(), *cause);
+            Event::Cause(number, cause) => {
+                self.causes.insert(address(*number), *cause);
             }
             Event::SomebodyWishes(n, wish) => {
                 let Some(server) = nth(&self.world, *n) else { return };
@@ -318,7 +351,7 @@ impl Rig {
             return;
         }
         let numbers = (state.weight, state.maxconn, state.address);
-        let address = format!("10.0.0.{}:80", spec.address).parse().ok();
+        let address = Some(address(spec.address));
         assert_eq!(numbers, (spec.weight, spec.maxconn, address), "{backend}/{name}");
         let wish = self.wished.get(&(backend.to_owned(), name.to_owned()));
         let expected = match wish {

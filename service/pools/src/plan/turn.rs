@@ -2,12 +2,14 @@
 //!
 //! In: layouts, what is observed, the memory. Out: a plan that grows pool by pool; an `Err` is the reason for a reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use super::address::Move;
 use super::layout::{Layout, Member, Pool};
 use super::memory::{Begun, Running};
-use super::observed::ObservedServer;
+use super::observed::{CheckState, ObservedServer};
 use super::options::{Changeable, ServerOptions};
 use super::wake::WAKE;
 use super::{Admin, ByHand, Plan, Reason, Reply, Setting, Situation, Step, Wait, Waiting, command};
@@ -30,6 +32,8 @@ pub(super) struct Turn<'a> {
     pub(super) joins_ready: bool,
     /// The steps that are planned now are for the case that it does not.
     pub(super) is_conditional: bool,
+    /// The servers (`BACKEND/SERVER`) that are drained for another address.
+    pub(super) moving: BTreeSet<String>,
 }
 
 /// One pool in a turn.
@@ -61,11 +65,14 @@ pub(super) struct Target<'a> {
     pub(super) options: &'a ServerOptions<'a>,
     /// For the memory.
     pub(super) running: Running,
+    /// What became of its address in this turn.
+    pub(super) moved: Move,
 }
 
 impl<'a> Turn<'a> {
     pub(super) fn new(situation: &'a Situation<'a>) -> Self {
-        Self { situation, plan: Plan::default(), joins_ready: false, is_conditional: false }
+        let (joins_ready, is_conditional) = (false, false);
+        Self { situation, plan: Plan::default(), joins_ready, is_conditional, moving: BTreeSet::new() }
     }
 }
 
@@ -219,6 +226,28 @@ impl<'a, 'd> View<'a, 'd> {
         self.is_to_serve(member) && observed().is_some_and(|server| self.serves(member.name, server))
     }
 
+    /// Whether another wanted server serves, and is none of those that are moved in this turn.
+    pub(super) fn others_serve(&self, member: &Member<'d>, moving: &BTreeSet<String>) -> bool {
+        let is_moving = |other: &Member<'d>| moving.contains(&path(self.wanted.name, other.name));
+        self.others(member).any(|other| !is_moving(other) && self.is_serving(other))
+    }
+
+    /// Whether a server of the pool serves at this address, where its check was good.
+    pub(super) fn is_good_at(&self, address: SocketAddr) -> bool {
+        let is_there = |server: &ObservedServer| server.address == Some(address);
+        let is_good = |server: &ObservedServer| server.serves() && server.check == CheckState::Passed;
+        self.observed.values().any(|server| is_there(server) && is_good(server))
+    }
+
+    /// Whether there is another wanted server that is to serve, sooner or later.
+    pub(super) fn others_are_to_serve(&self, member: &Member<'d>) -> bool {
+        self.others(member).any(|other| self.is_to_serve(other))
+    }
+
+    fn others<'m>(&'m self, member: &'m Member<'d>) -> impl Iterator<Item = &'m Member<'d>> {
+        self.wanted.servers.iter().filter(|other| other.name != member.name)
+    }
+
     /// Whether it serves as soon as it is ready.
     pub(super) fn will_serve(&self, member: &Member<'d>) -> bool {
         self.is_to_serve(member) && (self.backups_count || !self.wanted.is_on(member, "backup"))
@@ -235,7 +264,7 @@ impl<'a, 'd> View<'a, 'd> {
     }
 
     /// The server that holds requests is better than one that is not ready, though it is a backup.
-    fn serves(&self, name: &str, server: &ObservedServer) -> bool {
+    pub(super) fn serves(&self, name: &str, server: &ObservedServer) -> bool {
         server.serves() && (!server.is_backup || self.backups_count || name == WAKE)
     }
 
