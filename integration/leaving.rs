@@ -85,7 +85,18 @@ async fn one_in_consuls_maintenance_mode_is_drained_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_critical_is_in_maintenance_at_once_and_ready_when_it_passes() {
+    is_critical_and_passes_again("roundrobin").await;
+}
+
+/// Nor is it a reload where a server that is gone would be one.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_critical_is_no_reload_under_static_rr() {
+    is_critical_and_passes_again("static-rr").await;
+}
+
+async fn is_critical_and_passes_again(balance: &'static str) {
     let Some(mut site) = Site::new().await else { return };
+    site.balance = balance;
     let [one, two] = &instances(["one", "two"]).await[..] else { unreachable!() };
     let (weir, haproxy, recorder) = up(&mut site, [one, two]).await;
     let before = weir.generation(&haproxy).await;

@@ -440,6 +440,28 @@ fn why_a_server_leaves_decides_how() {
     assert_eq!(commands(&leave(&observed, Cause::Gone)), ["del server web/b"]);
 }
 
+/// What is only out for a while needs no deletion, which HAProxy may not be able to do without a reload.
+#[test]
+fn one_that_is_critical_is_no_reload_where_one_that_is_gone_is() {
+    let both = slots(1, 2);
+    let one = both.replace(" server b 10.0.0.2:80\n", "");
+    let mut observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    for (version, both, one) in [
+        ((2, 4, 0), both.clone(), one.clone()),
+        ((3, 2, 0), both.replace("leastconn", "source"), one.replace("leastconn", "source")),
+    ] {
+        let leave =
+            |cause| plan_with(version, &both, &one, &observed, &Memory::default(), cause, &Wishes::default());
+        assert!(leave(Cause::Gone).reload.is_some());
+        let out = leave(Cause::Critical);
+        assert_eq!(commands(&out), ["set server web/b state maint"]);
+        observed.pools.get_mut("web").unwrap().get_mut("b").unwrap().admin = Admin::Maint;
+        let back = plan_on(version, &one, &both, &observed, &out.memory);
+        assert_eq!(commands(&back), ["set server web/b state drain"], "its check is asked first");
+        observed.pools.get_mut("web").unwrap().get_mut("b").unwrap().admin = Admin::Ready;
+    }
+}
+
 #[test]
 fn a_wish_is_fulfilled_once_and_its_end_brings_the_server_back() {
     let mut observed = running(&[("a", "10.0.0.1:80")]);

@@ -29,17 +29,20 @@ struct Way {
 impl Turn<'_> {
     /// The next step out for a server that is not wanted.
     pub(super) fn leave(&mut self, view: &View<'_, '_>, subject: Subject<'_>) -> Needed<()> {
-        can_change(self.situation.can.branch(), &view.wanted.settings).map_err(|why| {
-            view.pool_reason(format!("server `{}` is no longer wanted, and {why}", subject.name))
-        })?;
+        let server = subject.observed;
+        let cause = server.address.map_or(Cause::Gone, self.situation.cause);
+        if cause != Cause::Critical {
+            // One that is critical is not deleted.
+            can_change(self.situation.can.branch(), &view.wanted.settings).map_err(|why| {
+                view.pool_reason(format!("server `{}` is no longer wanted, and {why}", subject.name))
+            })?;
+        }
         let mut way = self.way(view, subject);
         if let Some(running) = &mut way.running {
             // Whoever set these: if it is wanted again, it gets what the configuration says then.
-            let ObservedServer { weight, maxconn, .. } = *subject.observed;
+            let ObservedServer { weight, maxconn, .. } = *server;
             running.changeable = Changeable { weight, maxconn, ..running.changeable };
         }
-        let server = subject.observed;
-        let cause = server.address.map_or(Cause::Gone, self.situation.cause);
         let must_stay = view.must_stay(subject);
         self.is_conditional = must_stay;
         match cause {
