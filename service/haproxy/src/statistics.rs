@@ -25,6 +25,9 @@ const LONG: usize = 64 << 10;
 /// A master that re-executes itself is not waited for longer: a sample is due every second.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// An old worker is waited for no longer: one that ends while it is asked may never answer (seen on 3.0.11).
+const OLD: Duration = Duration::from_secs(1);
+
 /// One turn over all workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
@@ -71,7 +74,8 @@ pub async fn sample(haproxy: &Haproxy) -> Result<Reading, SocketError> {
     let Some(master) = haproxy.master() else {
         return current_only(haproxy, "no master_socket is configured".to_owned()).await;
     };
-    match through_master(&master.patience(PATIENCE)).await {
+    let old = OLD.min(haproxy.socket_timeout);
+    match through_master(&master.patience(PATIENCE), old).await {
         Ok(reading) if !reading.samples.is_empty() => Ok(reading),
         Err(error) if haproxy.stats_socket.is_none() => Err(error),
         Ok(reading) if haproxy.stats_socket.is_none() => Ok(reading),
@@ -88,15 +92,17 @@ async fn current_only(haproxy: &Haproxy, reason: String) -> Result<Reading, Sock
     Ok(Reading { samples: vec![sample], completeness })
 }
 
-async fn through_master(master: &MasterSocket) -> Result<Reading, SocketError> {
+/// `old`: how long one that is no longer in force may take.
+async fn through_master(master: &MasterSocket, old: Duration) -> Result<Reading, SocketError> {
     let processes = master.show_proc().await?;
+    let current = processes.current().map(|worker| worker.pid);
     let mut waiting = processes.all().map(|worker| worker.pid).collect::<Vec<_>>().into_iter().enumerate();
     let mut asked = JoinSet::new();
     let mut answers = Vec::new();
     loop {
         while asked.len() < ASKED_AT_ONCE {
             let Some((place, pid)) = waiting.next() else { break };
-            let master = master.clone();
+            let master = if Some(pid) == current { master.clone() } else { master.clone().timeout(old) };
             asked.spawn(async move { (place, pid, ask(&master, pid).await) });
         }
         match asked.join_next().await {
