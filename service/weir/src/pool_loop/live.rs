@@ -23,6 +23,7 @@ use super::backoff::Backoff;
 use super::holding::{Hold, Holding};
 use super::observation::{ConfigFile, Newcomer, Observation};
 use super::tell::{Answer, Tell};
+use super::verifying::{Due, Verifying};
 
 /// A look that is older is taken again before a reload, so that what a person set just before outlives it.
 const FRESH: Duration = Duration::from_millis(200);
@@ -93,7 +94,7 @@ pub(super) struct Live {
     /// The next plan covers everything.
     all: bool,
     look_again: Option<Instant>,
-    verify_at: Option<Instant>,
+    verifying: Verifying,
     /// How often in a row another worker was reached than the one that was planned for.
     misses: u32,
     retry: Backoff,
@@ -126,7 +127,7 @@ impl Live {
             touched: BTreeSet::new(),
             all: true,
             look_again: None,
-            verify_at: None,
+            verifying: Verifying::default(),
             misses: 0,
             retry: Backoff::reload(),
             retry_at: None,
@@ -222,7 +223,7 @@ impl Live {
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let is_old = is_reload_near && self.looked_at.is_some_and(|at| now.duration_since(at) > FRESH);
-        if is_due(self.verify_at) || is_old {
+        if is_old || self.verify(now) {
             self.all = true;
             return Ok(Some(Look::All));
         }
@@ -232,6 +233,18 @@ impl Live {
         }
         let stale = std::mem::take(&mut self.stale);
         Ok((!stale.is_empty()).then_some(Look::Backends(stale)))
+    }
+
+    /// Takes up what is to be read back now. Whether that is everything.
+    fn verify(&mut self, now: Instant) -> bool {
+        let Some(due) = self.verifying.due(now) else { return false };
+        let Due::Pools { names, is_last } = due else { return true };
+        self.stale.extend(names);
+        if is_last {
+            self.all = true;
+            self.verifying.begin_again(now, &self.observed);
+        }
+        false
     }
 
     /// What to tell a HAProxy that has to be looked at.
@@ -362,7 +375,8 @@ impl Live {
         match look {
             Look::All => {
                 self.observed = observed;
-                (self.looked_at, self.verify_at) = (Some(now), Some(now + verify));
+                self.looked_at = Some(now);
+                self.verifying.begin(now, verify, &self.observed);
                 self.all = true;
             }
             Look::Backends(names) => self.observe_some(names, observed),
@@ -449,7 +463,7 @@ impl Live {
         if !self.is_on {
             return None;
         }
-        [self.look_again, self.verify_at, self.retry_at].into_iter().flatten().min()
+        [self.look_again, self.verifying.at(), self.retry_at].into_iter().flatten().min()
     }
 }
 

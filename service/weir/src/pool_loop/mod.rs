@@ -34,6 +34,7 @@ mod tell;
 mod told;
 mod trial;
 mod turn;
+mod verifying;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
