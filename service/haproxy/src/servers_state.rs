@@ -173,8 +173,10 @@ fn server(row: &Row<'_>) -> ObservedServer {
 }
 
 /// Bit 4 of the state is set while the check is enabled; results are 0 unknown, 1 neutral, 2 failed, 3 passed, 4 passed
-/// under conditions (`include/haproxy/check-t.h`, the same from 2.4 to 3.4). A result outlives maintenance and `set server … health down`,
-/// which the count of good checks does not: a good one without any is of before (measured on 2.6.12 and 3.2.26).
+/// under conditions (`include/haproxy/check-t.h`, the same from 2.4 to 3.4).
+///
+/// A result is kept in maintenance and over `set server … health down`; the count of good checks is set to 0 there. So a good result
+/// with none counted is one of before (measured on 2.6.12 and 3.2.26).
 fn check(state: u64, result: u64, good: u64) -> Check {
     match result {
         _ if state & 4 == 0 => Check::Off,
@@ -223,6 +225,17 @@ mod tests {
     fn a_disabled_server_that_was_set_ready_is_not_in_maintenance() {
         assert!(AdminState::new(5).maint());
         assert!(!AdminState::new(4).maint() && AdminState::new(4).configured_maint());
+    }
+
+    /// After `set server … health down` on 2.6.12, and after the next good check.
+    #[test]
+    fn a_good_check_counts_from_when_health_was_set_down() {
+        assert_eq!(check(6, 3, 0), Check::Pending);
+        assert_eq!(check(6, 3, 1), Check::Passed);
+        assert_eq!(
+            (check(6, 2, 0), check(6, 0, 0), check(2, 3, 4)),
+            (Check::Failed, Check::Pending, Check::Off)
+        );
     }
 
     #[test]

@@ -17,12 +17,10 @@ use super::{Admin, Reply};
 /// What became of a server's address in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
-    /// It is where it should be.
+    /// It is where it should be, or was sent to where another server of the pool is good: nothing follows.
     None,
     /// It stays where it is until another server serves.
     Waits,
-    /// It was sent to where another server of the pool is good.
-    Known,
     /// It was sent elsewhere.
     Sent,
     /// It was sent elsewhere, and taken out of traffic until it is found good there.
@@ -44,12 +42,12 @@ impl Turn<'_> {
         }
         if view.is_good_at(wanted) {
             self.send(subject, wanted)?;
-            return Ok(Move::Known);
+            return Ok(Move::None);
         }
         let is_checked = view.wanted.is_on(member, "check") && subject.observed.check != CheckState::None;
         let may_wait = may_wait && is_checked && subject.observed.admin == Admin::Ready;
         if may_wait && view.others_serve(member, &self.moving) {
-            self.move_drained(view, subject, wanted)?;
+            self.move_drained(subject, wanted)?;
             return Ok(Move::Drained);
         }
         if may_wait && view.serves(subject.name, subject.observed) && view.others_are_to_serve(member) {
@@ -63,8 +61,8 @@ impl Turn<'_> {
         Ok(Move::Sent)
     }
 
-    fn move_drained(&mut self, view: &View<'_, '_>, subject: Subject<'_>, address: SocketAddr) -> Needed<()> {
-        self.moving.insert(path(view.wanted.name, subject.name));
+    fn move_drained(&mut self, subject: Subject<'_>, address: SocketAddr) -> Needed<()> {
+        self.moving.insert(subject.name.to_owned());
         let why = "its address is to be another one, and its first good check there is still to come";
         self.set_state(subject.backend, subject.name, Admin::Drain, why)?;
         self.send(subject, address)?;

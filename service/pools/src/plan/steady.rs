@@ -40,7 +40,7 @@ impl Turn<'_> {
             self.address(view, subject, member, wish.is_none())?
         };
         let is_same = loaded.is_some_and(|(_, was)| was.says_the_same(member));
-        if begun.is_none() && wish.is_none() && is_same && !matches!(moved, Move::Drained | Move::Waits) {
+        if begun.is_none() && wish.is_none() && is_same && matches!(moved, Move::None | Move::Sent) {
             return self.unchanged(view, subject, member);
         }
         let options = view.options(view.wanted, member)?;
@@ -175,7 +175,7 @@ impl Turn<'_> {
                 self.remember(subject.backend, subject.name, Begun::Joined { running });
                 return Ok(());
             }
-            Move::None | Move::Known | Move::Sent => {}
+            Move::None | Move::Sent => {}
         }
         if target.options.has("disabled") {
             let is_pending = !matches!(begun, None | Some(Begun::Joined { .. }));

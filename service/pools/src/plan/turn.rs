@@ -32,7 +32,7 @@ pub(super) struct Turn<'a> {
     pub(super) joins_ready: bool,
     /// The steps that are planned now are for the case that it does not.
     pub(super) is_conditional: bool,
-    /// The servers (`BACKEND/SERVER`) that are drained for another address.
+    /// The servers of the pool that are drained for another address.
     pub(super) moving: BTreeSet<String>,
 }
 
@@ -92,6 +92,7 @@ impl Turn<'_> {
             return Ok(());
         }
         let view = View::new(situation, loaded, wanted, observed, changeable);
+        self.moving.clear();
         let mut missing = Vec::new();
         for member in &wanted.servers {
             match view.observed.get(member.name) {
@@ -228,8 +229,7 @@ impl<'a, 'd> View<'a, 'd> {
 
     /// Whether another wanted server serves, and is none of those that are moved in this turn.
     pub(super) fn others_serve(&self, member: &Member<'d>, moving: &BTreeSet<String>) -> bool {
-        let is_moving = |other: &Member<'d>| moving.contains(&path(self.wanted.name, other.name));
-        self.others(member).any(|other| !is_moving(other) && self.is_serving(other))
+        self.others(member).any(|other| !moving.contains(other.name) && self.is_serving(other))
     }
 
     /// Whether a server of the pool serves at this address, where its check was good.

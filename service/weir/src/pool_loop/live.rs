@@ -113,7 +113,7 @@ pub(super) struct Around<'a> {
 }
 
 impl Live {
-    pub(super) fn new(begun: Begun) -> Self {
+    pub(super) fn new(begun: Begun, verify_interval: Duration) -> Self {
         Self {
             is_on: false,
             can: None,
@@ -127,7 +127,7 @@ impl Live {
             touched: BTreeSet::new(),
             all: true,
             look_again: None,
-            verifying: Verifying::default(),
+            verifying: Verifying::new(verify_interval),
             misses: 0,
             retry: Backoff::reload(),
             retry_at: None,
@@ -237,13 +237,10 @@ impl Live {
 
     /// Takes up what is to be read back now. Whether that is everything.
     fn verify(&mut self, now: Instant) -> bool {
-        let Some(due) = self.verifying.due(now) else { return false };
+        let Some(due) = self.verifying.due(now, &self.observed) else { return false };
         let Due::Pools { names, is_last } = due else { return true };
         self.stale.extend(names);
-        if is_last {
-            self.all = true;
-            self.verifying.begin_again(now, &self.observed);
-        }
+        self.all |= is_last;
         false
     }
 
@@ -313,13 +310,7 @@ impl Live {
     }
 
     /// Takes up what HAProxy answered. Returns what to tell it at once, where it is another process than the one before.
-    pub(super) fn answered(
-        &mut self,
-        now: Instant,
-        tell: &Tell,
-        answer: Answer,
-        verify: Duration,
-    ) -> Option<Tell> {
+    pub(super) fn answered(&mut self, now: Instant, tell: &Tell, answer: Answer) -> Option<Tell> {
         let Answer { replies, observation } = answer;
         (self.problem, self.retry_at) = (None, None);
         self.retry.reset();
@@ -337,28 +328,28 @@ impl Live {
                     self.begun.memory.refuse(&step.command, reply);
                 }
             }
-            self.observe(now, observation, verify);
+            self.observe(now, observation);
             return None;
         }
-        self.another_worker(now, observation, verify)
+        self.another_worker(now, observation)
     }
 
-    fn another_worker(&mut self, now: Instant, observation: Observation, verify: Duration) -> Option<Tell> {
+    fn another_worker(&mut self, now: Instant, observation: Observation) -> Option<Tell> {
         let (steps, is_stranger) = (self.restore(), self.is_stranger);
-        self.started(now, observation, verify);
+        self.started(now, observation);
         self.is_stranger = is_stranger;
         let tell = Tell { worker: self.process(), steps, look: Look::All, is_new: false, begun: None };
         (!tell.steps.is_empty()).then_some(tell)
     }
 
     /// A worker that just started answered.
-    pub(super) fn started(&mut self, now: Instant, observation: Observation, verify: Duration) {
+    pub(super) fn started(&mut self, now: Instant, observation: Observation) {
         (self.problem, self.retry_at) = (None, None);
         self.begun.memory.reloaded();
         self.begun.process = Some(observation.process);
         self.is_stranger = false;
         self.loaded.clear();
-        self.observe(now, observation, verify);
+        self.observe(now, observation);
     }
 
     /// What to tell a worker that is about to start.
@@ -366,7 +357,7 @@ impl Live {
         plan::restore(&self.begun.memory, &self.observed, &self.wishes, self.holding.planned())
     }
 
-    fn observe(&mut self, now: Instant, observation: Observation, verify: Duration) {
+    fn observe(&mut self, now: Instant, observation: Observation) {
         let Observation { can, look, observed, newcomer, .. } = observation;
         self.can = Some(can);
         if let Some(newcomer) = newcomer {
@@ -376,7 +367,7 @@ impl Live {
             Look::All => {
                 self.observed = observed;
                 self.looked_at = Some(now);
-                self.verifying.begin(now, verify, &self.observed);
+                self.verifying.begin(now, &self.observed);
                 self.all = true;
             }
             Look::Backends(names) => self.observe_some(names, observed),

@@ -399,7 +399,7 @@ impl PoolLoop {
             zero: BTreeSet::new(),
             intents: Arc::default(),
             seen: Seen::default(),
-            live: Live::new(Begun::default()),
+            live: Live::new(Begun::default(), Duration::ZERO),
             causes: Causes::default(),
             probes: Probes::default(),
             overdue: BTreeSet::new(),
@@ -424,8 +424,10 @@ impl PoolLoop {
 
     /// The same loop, which tells HAProxy what changes where that is possible. `begun`: what an earlier weir left.
     pub(crate) fn with_commands(mut self, begun: Begun) -> Self {
-        self.live = Live::new(begun);
-        self.live.is_on = self.haproxy.as_ref().is_some_and(|haproxy| haproxy.stats_socket.is_some());
+        if let Some(haproxy) = &self.haproxy {
+            self.live = Live::new(begun, haproxy.verify_interval);
+            self.live.is_on = haproxy.stats_socket.is_some();
+        }
         self
     }
 

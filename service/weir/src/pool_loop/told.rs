@@ -37,8 +37,8 @@ impl PoolLoop {
     fn answered(&mut self, now: Instant, tell: &Tell, answer: Answer, reason: String, took: Duration) {
         self.note_replies(tell, &answer, reason, took);
         self.note_newcomer(&answer.observation);
-        let (before, verify) = (self.live.begun().clone(), self.verify_interval());
-        let restore = self.live.answered(now, tell, answer, verify);
+        let before = self.live.begun().clone();
+        let restore = self.live.answered(now, tell, answer);
         if *self.live.begun() != before {
             self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
         }
@@ -91,13 +91,8 @@ impl PoolLoop {
     pub(super) fn see_new_worker(&mut self, now: Instant, observation: Option<Box<Observation>>) {
         let Some(observation) = observation else { return self.live.doubt() };
         self.note_newcomer(&observation);
-        let verify = self.verify_interval();
         self.seen.started = Some(observation.process.started);
-        self.live.started(now, *observation, verify);
+        self.live.started(now, *observation);
         self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
-    }
-
-    fn verify_interval(&self) -> Duration {
-        self.haproxy.as_ref().map_or(Duration::from_secs(10), |haproxy| haproxy.verify_interval)
     }
 }

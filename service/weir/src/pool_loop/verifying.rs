@@ -21,40 +21,45 @@ pub(super) enum Due {
 }
 
 /// One round over all pools.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Verifying {
     interval: Duration,
-    pause: Duration,
     /// Those to come, the next one last. None where all are looked at together.
-    left: Vec<(String, usize)>,
+    left: Vec<String>,
+    /// Between one look and the next.
+    pause: Duration,
     at: Option<Instant>,
 }
 
 impl Verifying {
-    /// Everything was read now, and is to be read again within `interval`.
-    pub(super) fn begin(&mut self, now: Instant, interval: Duration, observed: &Observed) {
+    /// Nothing is due before everything was read once.
+    pub(super) fn new(interval: Duration) -> Self {
+        Self { interval, left: Vec::new(), pause: interval, at: None }
+    }
+
+    /// Everything was read now.
+    pub(super) fn begin(&mut self, now: Instant, observed: &Observed) {
         let count: usize = observed.pools.values().map(BTreeMap::len).sum();
         let parts = u32::try_from(count.div_ceil(AT_ONCE).max(1)).unwrap_or(u32::MAX);
-        let pools = observed.pools.iter().rev().map(|(name, servers)| (name.clone(), servers.len()));
-        self.left = if parts == 1 { Vec::new() } else { pools.collect() };
-        (self.interval, self.pause) = (interval, interval / parts);
+        self.left = if parts == 1 { Vec::new() } else { observed.pools.keys().rev().cloned().collect() };
+        self.pause = self.interval / parts;
         self.at = Some(now + self.pause);
     }
 
-    /// What is due now, if anything. [`Due::All`] stays due until the next round begins.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
+    /// What is due now, if anything. [`Due::All`] stays due until everything was read.
+    pub(super) fn due(&mut self, now: Instant, observed: &Observed) -> Option<Due> {
         self.at.filter(|at| *at <= now)?;
         if self.left.is_empty() {
             return Some(Due::All);
         }
-        self.at = Some(now + self.pause);
-        let names = self.next();
-        Some(Due::Pools { names, is_last: self.left.is_empty() })
-    }
-
-    /// Begins another round when the last pools of one were looked at.
-    pub(super) fn begin_again(&mut self, now: Instant, observed: &Observed) {
-        self.begin(now, self.interval, observed);
+        let names = self.next(observed);
+        let is_last = self.left.is_empty();
+        if is_last {
+            self.begin(now, observed);
+        } else {
+            self.at = Some(now + self.pause);
+        }
+        Some(Due::Pools { names, is_last })
     }
 
     /// When something is due.
@@ -62,12 +67,12 @@ impl Verifying {
         self.at
     }
 
-    fn next(&mut self) -> BTreeSet<String> {
+    fn next(&mut self, observed: &Observed) -> BTreeSet<String> {
         let (mut names, mut count) = (BTreeSet::new(), 0);
         while count < AT_ONCE
-            && let Some((name, servers)) = self.left.pop()
+            && let Some(name) = self.left.pop()
         {
-            count += servers;
+            count += observed.pools.get(&name).map_or(0, BTreeMap::len);
             names.insert(name);
         }
         names
@@ -108,11 +113,11 @@ mod tests {
 
     #[test]
     fn a_few_servers_are_looked_at_together() {
-        let (start, mut verifying) = (Instant::now(), Verifying::default());
-        assert_eq!(verifying.due(start), None);
-        verifying.begin(start, INTERVAL, &pools(&[10; 10]));
-        assert_eq!(verifying.due(start + INTERVAL / 2), None);
-        let due = [(); 2].map(|()| verifying.due(start + INTERVAL));
+        let (start, observed, mut verifying) = (Instant::now(), pools(&[10; 10]), Verifying::new(INTERVAL));
+        assert_eq!(verifying.due(start, &observed), None);
+        verifying.begin(start, &observed);
+        assert_eq!(verifying.due(start + INTERVAL / 2, &observed), None);
+        let due = [(); 2].map(|()| verifying.due(start + INTERVAL, &observed));
         assert_eq!(due, [Some(Due::All), Some(Due::All)]);
     }
 
@@ -120,13 +125,13 @@ mod tests {
         #[test]
         fn each_pool_is_looked_at_once_within_the_interval(sizes in prop::collection::vec(1..400_usize, 2..30)) {
             prop_assume!(sizes.iter().sum::<usize>() > AT_ONCE);
-            let (start, observed, mut verifying) = (Instant::now(), pools(&sizes), Verifying::default());
-            verifying.begin(start, INTERVAL, &observed);
+            let (start, observed, mut verifying) = (Instant::now(), pools(&sizes), Verifying::new(INTERVAL));
+            verifying.begin(start, &observed);
             let mut seen = Vec::new();
             loop {
                 let at = verifying.at().unwrap();
                 prop_assert!(at <= start + INTERVAL);
-                let Some(Due::Pools { names, is_last }) = verifying.due(at) else { panic!("all at once") };
+                let Some(Due::Pools { names, is_last }) = verifying.due(at, &observed) else { panic!("all at once") };
                 let sizes: Vec<usize> = names.iter().map(|name| observed.pools[name].len()).collect();
                 let most = sizes.iter().max().copied().unwrap_or(0);
                 prop_assert!(sizes.iter().sum::<usize>() < AT_ONCE + most);
