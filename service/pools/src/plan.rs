@@ -176,6 +176,8 @@ pub enum Waiting {
     Deletion(u32),
     /// For another server of the pool to be ready before this one leaves.
     Others,
+    /// For another server of the pool to be ready before this one is sent to its new address.
+    Move,
     /// For Consul to say that it passes again, or that it is gone; it is in maintenance meanwhile.
     Passing,
 }
@@ -188,6 +190,9 @@ impl fmt::Display for Waiting {
             Self::Sessions(count) => write!(f, "{count} sessions to end"),
             Self::Deletion(tries) => write!(f, "HAProxy to let go of it (asked {tries} times)"),
             Self::Others => f.write_str("another server of the pool to be ready first"),
+            Self::Move => {
+                f.write_str("another server of the pool to be ready first, then goes to its new address")
+            }
             Self::Passing => f.write_str("its checks in Consul to pass again"),
         }
     }

@@ -12,7 +12,7 @@ use super::join::fixed_address;
 use super::layout::Member;
 use super::observed::CheckState;
 use super::turn::{Needed, Subject, Turn, View, path};
-use super::{Admin, Reply};
+use super::{Admin, Reply, Waiting};
 
 /// What became of a server's address in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Turn<'_> {
             return Ok(Move::Drained);
         }
         if may_wait && view.serves(subject.name, subject.observed) && view.others_are_to_serve(member) {
-            self.wait_for_others(subject);
+            self.stay(subject, Waiting::Move);
             return Ok(Move::Waits);
         }
         self.send(subject, wanted)?;

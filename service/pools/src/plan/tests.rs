@@ -306,7 +306,10 @@ impl Rig {
     fn settle(&mut self) -> Plan {
         self.done.clear();
         let lasts = |wait: &Wait| {
-            matches!(wait.what, Waiting::Others | Waiting::Passing | Waiting::FirstCheckOverdue)
+            matches!(
+                wait.what,
+                Waiting::Others | Waiting::Move | Waiting::Passing | Waiting::FirstCheckOverdue
+            )
         };
         let is_quiet = |plan: &Plan| plan.steps.is_empty() && plan.waits.iter().all(lasts);
         let quiet = (0..300).any(|_| is_quiet(&self.turn(usize::MAX)));
@@ -347,7 +350,11 @@ impl Rig {
     fn check_server(&self, last: &Plan, backend: &str, name: &str, spec: &Spec) {
         let state = &self.world.get(&format!("{backend}/{name}")).unwrap_or_else(|| panic!("{name}")).state;
         let waits_for = |wait: &Wait| wait.backend == backend && wait.server == name;
-        if last.waits.iter().any(|wait| waits_for(wait) && wait.what == Waiting::Others) {
+        if last
+            .waits
+            .iter()
+            .any(|wait| waits_for(wait) && matches!(wait.what, Waiting::Others | Waiting::Move))
+        {
             return;
         }
         let numbers = (state.weight, state.maxconn, state.address);

@@ -179,10 +179,15 @@ impl Turn<'_> {
         self.plan.waits.push(Wait { backend: backend.to_owned(), server: server.to_owned(), what });
     }
 
-    /// Notes that the server stays in traffic until another serves, which that one's own wait notices sooner.
+    /// Notes that the server stays in traffic until another serves.
     pub(super) fn wait_for_others(&mut self, subject: Subject<'_>) {
+        self.stay(subject, Waiting::Others);
+    }
+
+    /// Notes that the server stays as it is until another serves, which that one's own wait notices sooner.
+    pub(super) fn stay(&mut self, subject: Subject<'_>, what: Waiting) {
         let long_ago = self.situation.now - SLOW * 8;
-        self.wait(subject.backend, subject.name, Waiting::Others, long_ago);
+        self.wait(subject.backend, subject.name, what, long_ago);
     }
 
     pub(super) fn look_again(&mut self, after: Duration) {

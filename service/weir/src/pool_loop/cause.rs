@@ -67,6 +67,7 @@ fn waits(what: Waiting) -> String {
     let begun = match what {
         Waiting::FirstCheck | Waiting::FirstCheckOverdue => "new",
         Waiting::Sessions(_) | Waiting::Deletion(_) | Waiting::Others => "leaving",
+        Waiting::Move => "at its old address",
         Waiting::Passing => "critical in Consul",
     };
     format!("{begun}: waits for {what}")
@@ -86,6 +87,14 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+
+    #[test]
+    fn a_server_that_stays_until_it_can_move_is_not_called_leaving() {
+        let wait = Wait { backend: "web".to_owned(), server: "web0".to_owned(), what: Waiting::Move };
+        let planned = Planned { wait: Some(&wait), by_hand: None };
+        let expected = "at its old address: waits for another server of the pool to be ready first, then goes to its new address";
+        assert_eq!(cause(Some(ServerState::Up), None, None, planned).as_deref(), Some(expected));
+    }
 
     #[test]
     fn what_is_wished_explains_more_than_what_is_seen() {
