@@ -15,6 +15,8 @@ use crate::wire;
 const PROBE: Duration = Duration::from_micros(500);
 /// Between one change and the next.
 pub(crate) const PAUSE: Duration = Duration::from_millis(300);
+/// After the change that is not measured: the file has followed.
+pub(crate) const SETTLED: Duration = Duration::from_secs(3);
 
 /// A site whose Consul is filled, and who serves the probe now.
 pub(crate) struct Ground {

@@ -6,10 +6,11 @@
 //! limit of connections, weir and the floor get Consul's default of 200. Prints tables in Markdown:
 //! - `latency`: so many changes in each run, and the medians as multiples of the floor's in the same run;
 //! - `cost`: weir's CPU time per change without what it takes idle (Linux only), memory, reloads;
+//! - `look`: the times of requests on kept connections while HAProxy is read, by weir or at once;
 //! - `burst`: 1,000 changes in 10 s on a pool of 100: the share of a core, and when all is settled.
 //!
 //! `WEIR_BENCH_SIZES=10x10,1000x5`, `WEIR_BENCH_RUNS=3`, `WEIR_BENCH_CHANGES=30`, `WEIR_BENCH_COST_CHANGES=300`,
-//! `WEIR_BENCH_PARTS=latency,cost,burst`, `WEIR_BENCH_PROGRAMS=floor,weir,consul-template`, `WEIR_BENCH_MAX_CONNECTIONS`
+//! `WEIR_BENCH_PARTS=latency,cost,look,burst`, `WEIR_BENCH_PROGRAMS=floor,weir,consul-template`, `WEIR_BENCH_MAX_CONNECTIONS`
 //! (weir's, else 150), and `WEIR_BENCH_CONSUL_TEMPLATE` (else PATH) change what is measured. Fails where Consul or
 //! HAProxy is missing.
 
@@ -28,6 +29,7 @@ mod usage;
 mod cost;
 mod floor;
 mod ground;
+mod look;
 mod programs;
 mod settings;
 mod times;
@@ -36,7 +38,7 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ground::{Ground, PAUSE};
+use ground::{Ground, PAUSE, SETTLED};
 use programs::{RELOAD, Running, consul_template};
 use settings::{Settings, Size};
 use times::Times;
@@ -64,6 +66,9 @@ async fn bench(settings: &Settings) {
     }
     if settings.has_part("cost") {
         cost::cost(settings).await;
+    }
+    if settings.has_part("look") {
+        look::look(settings).await;
     }
     if settings.has_part("burst") {
         cost::burst().await;
@@ -114,6 +119,8 @@ async fn row(
     running: Running,
     floor: Option<f64>,
 ) -> Vec<Duration> {
+    // What a program has still to do after its start, and HAProxy's, is no part of a change.
+    ground.changes(1, SETTLED).await;
     let times = ground.changes(settings.changes, PAUSE).await;
     let cells = Times::new(times.clone()).cells(floor);
     println!("| {} × {} | {run} | {} | {cells} |", ground.size.0, ground.size.1, running.name());

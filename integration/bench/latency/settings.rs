@@ -24,7 +24,7 @@ impl Settings {
             runs: number("WEIR_BENCH_RUNS", 3),
             changes: number("WEIR_BENCH_CHANGES", 30),
             cost_changes: number("WEIR_BENCH_COST_CHANGES", 300),
-            parts: text("WEIR_BENCH_PARTS", "latency,cost,burst"),
+            parts: text("WEIR_BENCH_PARTS", "latency,cost,look,burst"),
             programs: text("WEIR_BENCH_PROGRAMS", "floor,weir,consul-template"),
         }
     }

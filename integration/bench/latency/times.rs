@@ -13,7 +13,12 @@ impl Times {
 
     /// The time within which so many percent of the changes were in force; 99 % of 30 are all.
     pub(crate) fn at(&self, percent: usize) -> Duration {
-        let count = (self.0.len() * percent).div_ceil(100).max(1);
+        self.within(percent * 10)
+    }
+
+    /// The time within which so many of a thousand were.
+    pub(crate) fn within(&self, permille: usize) -> Duration {
+        let count = (self.0.len() * permille).div_ceil(1000).max(1);
         self.0.get(count - 1).copied().unwrap_or_default()
     }
 

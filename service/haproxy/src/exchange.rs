@@ -12,6 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use crate::pacing::{PART, Pacing};
+
 /// What one exchange may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -191,8 +193,13 @@ impl Exchange<'_> {
     }
 
     async fn read_to_end(&self, stream: &mut UnixStream, reply: &mut Vec<u8>) -> Result<(), SocketError> {
-        while self.bounded(self.limits.silence, self.receive(stream, reply)).await? {}
-        Ok(())
+        let mut pacing = Pacing::within(self.limits.total);
+        loop {
+            match self.bounded(self.limits.silence, self.receive(stream, reply)).await? {
+                0 => return Ok(()),
+                read => pacing.rest(read).await,
+            }
+        }
     }
 
     async fn write(&self, stream: &mut UnixStream) -> Result<(), SocketError> {
@@ -209,14 +216,15 @@ impl Exchange<'_> {
         Ok(stream)
     }
 
-    /// Reads what is there; false at the end.
-    async fn receive(&self, stream: &mut UnixStream, reply: &mut Vec<u8>) -> Result<bool, SocketError> {
-        let read = stream.read_buf(reply).await.map_err(|error| self.failed(error))?;
+    /// Reads what is there; how much, none at the end.
+    async fn receive(&self, stream: &mut UnixStream, reply: &mut Vec<u8>) -> Result<usize, SocketError> {
+        let mut part = stream.take(PART as u64);
+        let read = part.read_buf(reply).await.map_err(|error| self.failed(error))?;
         if reply.len() > self.limits.reply_bytes {
             let (path, command) = (self.path.to_owned(), self.command.to_owned());
             return Err(SocketError::TooLong { path, command, limit: self.limits.reply_bytes });
         }
-        Ok(read > 0)
+        Ok(read)
     }
 
     async fn bounded<T>(

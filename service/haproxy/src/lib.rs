@@ -19,6 +19,7 @@ mod master_socket;
 mod messages;
 mod observe;
 mod owner;
+mod pacing;
 mod process_info;
 mod processes;
 mod reload;

@@ -9,6 +9,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::exchange::{FIRST_READ, SocketError, text};
+use crate::pacing::{PART, Pacing};
 use crate::stats_socket::StatsSocket;
 
 /// What HAProxy prints when it waits for the next line.
@@ -93,15 +94,16 @@ impl Session {
         }
         let sent = self.stream.write_all(text.as_bytes()).await;
         sent.map_err(|error| SocketError::failed(self.socket.path(), error))?;
+        let mut pacing = Pacing::within(self.socket.limits().total);
         let mut answers = Vec::with_capacity(lines.len());
         for line in lines {
-            answers.push(self.answer(line).await?);
+            answers.push(self.answer(line, &mut pacing).await?);
         }
         Ok(answers)
     }
 
     /// Reads up to the next prompt.
-    async fn answer(&mut self, command: &str) -> Result<String, SocketError> {
+    async fn answer(&mut self, command: &str, pacing: &mut Pacing) -> Result<String, SocketError> {
         let mut searched = self.given;
         loop {
             if let Some(at) = memmem::find(&self.received[searched..], PROMPT) {
@@ -111,7 +113,7 @@ impl Session {
                 return Ok(answer);
             }
             searched = self.received.len().saturating_sub(PROMPT.len() - 1).max(self.given);
-            self.receive(command).await?;
+            pacing.rest(self.receive(command).await?).await;
         }
     }
 
@@ -123,18 +125,21 @@ impl Session {
         }
     }
 
-    async fn receive(&mut self, command: &str) -> Result<(), SocketError> {
+    /// Reads what is there; how much.
+    async fn receive(&mut self, command: &str) -> Result<usize, SocketError> {
         let (path, limits) = (self.socket.path(), self.socket.limits());
-        let read = timeout(limits.silence, self.stream.read_buf(&mut self.received)).await;
+        let mut part = (&mut self.stream).take(PART as u64);
+        let read = timeout(limits.silence, part.read_buf(&mut self.received)).await;
         let read = read.map_err(|_| SocketError::timed_out(path, command, limits.silence))?;
-        if read.map_err(|error| SocketError::failed(path, error))? == 0 {
+        let read = read.map_err(|error| SocketError::failed(path, error))?;
+        if read == 0 {
             return Err(SocketError::Empty { path: path.to_owned(), command: command.to_owned() });
         }
         if self.received.len() > limits.reply_bytes {
             let (path, limit) = (path.to_owned(), limits.reply_bytes);
             return Err(SocketError::TooLong { path, command: command.to_owned(), limit });
         }
-        Ok(())
+        Ok(read)
     }
 }
 
