@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use weir_haproxy::{AdminState, Look, ObservedServer, Reached, StatsSocket, Told, reload};
+use weir_haproxy::{AdminState, Haproxy, Look, ObservedServer, Reached, StatsSocket, Told, reload, sample};
 use weir_scaling::Process;
 
 use crate::rig::Rig;
@@ -48,5 +48,23 @@ async fn after_a_reload_the_new_worker_is_not_told_what_was_meant_for_the_old_on
         let Reached::Meant(told) = takes_out(&stats, new).await else { panic!() };
         assert_eq!((told.replies.len(), out_of_traffic(&told)), (2, vec!["a", "b"]));
         assert_eq!(told.backends.len(), 1);
+    }
+}
+
+/// They are read in parts, with pauses.
+#[tokio::test]
+async fn thousands_of_servers_are_read_whole() {
+    const COUNT: usize = 4_000;
+    let server = |n| format!("    server s{n} 127.0.0.1:9 disabled\n");
+    let backend = (0..COUNT).map(server).collect::<Vec<_>>().concat();
+    for rig in Rig::each(&backend).await {
+        let stats_only = Haproxy { master_socket: None, ..rig.haproxy.clone() };
+        for haproxy in [&rig.haproxy, &stats_only] {
+            let reading = sample(haproxy).await.unwrap();
+            let servers = reading.backends().iter().map(|backend| backend.servers.len());
+            assert_eq!(servers.collect::<Vec<_>>(), [COUNT]);
+        }
+        let (_, told) = rig.haproxy.stats().unwrap().look(&Look::All).await.unwrap();
+        assert_eq!((told.servers.len(), told.backends[0].servers.len()), (COUNT, COUNT));
     }
 }
