@@ -17,6 +17,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout_at};
 use weir_scaling::Process;
 
+use crate::absence::{Absence, absence};
 use crate::child::{Ended, run};
 use crate::config::Haproxy;
 use crate::exchange::SocketError;
@@ -131,6 +132,20 @@ fn failure(log: &str) -> &str {
     if log.is_empty() { unknown } else { log }
 }
 
+impl ReloadError {
+    /// Whether HAProxy never began: what it was to read is not to blame.
+    pub fn is_before_it_began(&self) -> bool {
+        matches!(
+            self,
+            Self::NoMethod
+                | Self::NotRunning { .. }
+                | Self::NotBegun { .. }
+                | Self::Socket(_)
+                | Self::CommandNotStarted { .. }
+        )
+    }
+}
+
 impl Haproxy {
     /// How it is reloaded: by the command where one is configured, or else through the master socket.
     pub fn reload_method(&self) -> Option<ReloadMethod> {
@@ -155,7 +170,10 @@ pub async fn reload_and_tell(haproxy: &Haproxy, first: &[String]) -> Result<Relo
     let process = match haproxy.reload_method().ok_or(ReloadError::NoMethod)? {
         ReloadMethod::Master(path) => {
             let master = MasterSocket::new(path).timeout(haproxy.socket_timeout);
-            let before = master.show_proc().await.map_err(not_running)?;
+            let before = match master.show_proc().await {
+                Ok(before) => before,
+                Err(source) => return Err(not_asked(haproxy, source).await),
+            };
             let old = before.all().map(|worker| worker.pid).collect();
             let greeting = Greeting { haproxy, old, first };
             Some(greeting.beside(through_master(haproxy, &master, &before, deadline)).await?)
@@ -179,6 +197,14 @@ async fn through_master(
     }
     new_worker(haproxy, &master.clone().patience(Duration::ZERO), before, deadline).await?;
     Ok(deadline)
+}
+
+/// What it means that the master was not reached. One whose stats socket is served runs: `master_socket` is wrong.
+async fn not_asked(haproxy: &Haproxy, source: SocketError) -> ReloadError {
+    match absence(haproxy).await {
+        Absence::CannotBeAsked => ReloadError::Socket(source),
+        Absence::Stopped | Absence::NoSocket => not_running(source),
+    }
 }
 
 fn not_running(source: SocketError) -> ReloadError {

@@ -208,6 +208,15 @@ async fn a_command_is_verified_by_the_process_that_answers() {
 }
 
 #[tokio::test]
+async fn a_haproxy_behind_another_master_socket_runs_and_is_not_asked() {
+    let Some(rig) = Rig::started("    server a 127.0.0.1:9\n").await else { return };
+    let haproxy = Haproxy { master_socket: Some(rig.path("other.sock")), ..rig.haproxy.clone() };
+    let error = reload(&haproxy).await.unwrap_err();
+    assert!(matches!(&error, ReloadError::Socket(source) if source.nobody_listens()), "{error}");
+    assert!(error.is_before_it_began());
+}
+
+#[tokio::test]
 async fn a_new_worker_is_told_what_comes_first_before_the_reload_is_over() {
     let Some(rig) = Rig::started("    server a 127.0.0.1:9\n").await else { return };
     let first = ["set server web/a state maint".to_owned()];

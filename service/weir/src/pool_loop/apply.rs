@@ -178,6 +178,7 @@ impl Hands {
                 took: reloaded.took,
             },
             Err(ReloadError::NotRunning { .. }) => ReloadResult::NotRunning,
+            Err(error) if error.is_before_it_began() => ReloadResult::NotBegun(chain(&error)),
             Err(error) => ReloadResult::Failed(chain(&error)),
         }
     }

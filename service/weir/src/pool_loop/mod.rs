@@ -208,6 +208,8 @@ pub(crate) enum ReloadResult {
         observation: Option<Box<Observation>>,
     },
     Failed(String),
+    /// HAProxy could not be asked to, or did not begin: it has read nothing.
+    NotBegun(String),
     /// HAProxy does not run: it reads the files when it starts.
     NotRunning,
     /// No HAProxy loads these files.

@@ -244,7 +244,7 @@ impl PoolLoop {
                 self.reloaded();
                 ChangeResult::Reloaded
             }
-            ReloadResult::Failed(error) => {
+            ReloadResult::Failed(error) | ReloadResult::NotBegun(error) => {
                 let wait = self.reload.backoff.next();
                 self.reload.after = Some(now + wait);
                 self.reload.reason = Some(reason.to_owned());

@@ -96,6 +96,8 @@ struct World {
     runs: Option<Arc<str>>,
     running: bool,
     failing_reloads: usize,
+    /// The master socket cannot be used.
+    is_unasked: bool,
     pid: u32,
     validations: usize,
     /// How often HAProxy was asked about texts that are only tried out.
@@ -119,6 +121,7 @@ impl World {
             runs: None,
             running: true,
             failing_reloads: 0,
+            is_unasked: false,
             pid: 1,
             validations: 0,
             trials: 0,
@@ -219,6 +222,9 @@ impl World {
     fn reload(&mut self) -> ReloadResult {
         if !self.running {
             return ReloadResult::NotRunning;
+        }
+        if self.is_unasked {
+            return ReloadResult::NotBegun("permission denied".into());
         }
         if self.file.as_ref().is_some_and(|file| file.contains("UNSTARTABLE")) {
             return ReloadResult::Failed("cannot bind".into());
@@ -512,6 +518,21 @@ fn an_edit_that_haproxy_cannot_start_gives_way_to_the_last_good_source() {
     world.settle_for(5);
     assert_eq!(world.servers().len(), 3);
     assert!(!world.pool_loop.report().haproxy.reload_pending);
+}
+
+#[test]
+fn an_edit_is_not_to_blame_for_a_reload_that_could_not_be_asked_for() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1, 2]);
+    world.is_unasked = true;
+    world.source(OTHER);
+    let report = world.pool_loop.report();
+    assert_eq!((world.status().error, report.haproxy.reload_pending), (None, true));
+    assert!(report.haproxy.last_reload.unwrap().error.unwrap().contains("permission denied"));
+    world.is_unasked = false;
+    world.settle_for(5);
+    assert!(world.runs.as_ref().unwrap().contains("leastconn"));
 }
 
 #[test]
