@@ -6,6 +6,7 @@
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::net::unix::ReadHalf;
 use tokio::time::timeout;
 
 use crate::exchange::{FIRST_READ, SocketError, text};
@@ -22,9 +23,7 @@ const CONTINUED: &str = "+ ";
 pub(crate) struct Session {
     socket: StatsSocket,
     stream: UnixStream,
-    received: Vec<u8>,
-    /// How much of that was given as answers.
-    given: usize,
+    received: Received,
 }
 
 impl StatsSocket {
@@ -39,8 +38,8 @@ impl StatsSocket {
         let connecting = timeout(limit, UnixStream::connect(path)).await;
         let connected = connecting.map_err(|_| SocketError::timed_out(path, "prompt", limit))?;
         let stream = connected.map_err(|error| SocketError::failed(path, error))?;
-        let received = Vec::with_capacity(FIRST_READ);
-        let mut session = Session { socket: self.clone(), stream, received, given: 0 };
+        let received = Received { bytes: Vec::with_capacity(FIRST_READ), given: 0 };
+        let mut session = Session { socket: self.clone(), stream, received };
         let mut answers = session.say_all(&[&["prompt"], lines].concat()).await?;
         // Nothing is answered to the first line.
         answers.remove(0);
@@ -88,40 +87,77 @@ impl Session {
         })?
     }
 
+    /// Reads while it writes: HAProxy (2.6) does not take more commands while nobody takes its answers.
     async fn talk(&mut self, lines: &[&str], text: &str) -> Result<Vec<String>, SocketError> {
         if lines.is_empty() {
             return Ok(Vec::new());
         }
-        let sent = self.stream.write_all(text.as_bytes()).await;
-        sent.map_err(|error| SocketError::failed(self.socket.path(), error))?;
-        let mut pacing = Pacing::within(self.socket.limits().total);
+        let Self { socket, stream, received } = self;
+        let (stream, mut sending) = stream.split();
+        let send = async {
+            let sent = sending.write_all(text.as_bytes()).await;
+            sent.map_err(|error| SocketError::failed(socket.path(), error))
+        };
+        let pacing = Pacing::within(socket.limits().total);
+        let mut answers = Answers { socket, stream, received, pacing };
+        let ((), answers) = tokio::try_join!(send, answers.to(lines))?;
+        Ok(answers)
+    }
+}
+
+/// What was read, and how much of it was given as answers.
+#[derive(Debug)]
+struct Received {
+    bytes: Vec<u8>,
+    given: usize,
+}
+
+impl Received {
+    /// The text before the next prompt at or behind `from`.
+    fn next(&mut self, from: usize) -> Option<String> {
+        let end = from + memmem::find(&self.bytes[from..], PROMPT)?;
+        let answer = text(self.bytes[self.given..end].to_vec());
+        self.given = end + PROMPT.len();
+        if self.given == self.bytes.len() {
+            self.bytes.clear();
+            self.given = 0;
+        }
+        Some(answer)
+    }
+
+    /// From where to search when more has arrived: a prompt may be cut in two.
+    fn searched(&self) -> usize {
+        self.bytes.len().saturating_sub(PROMPT.len() - 1).max(self.given)
+    }
+}
+
+/// The answers to some lines, on their way.
+struct Answers<'a> {
+    socket: &'a StatsSocket,
+    stream: ReadHalf<'a>,
+    received: &'a mut Received,
+    pacing: Pacing,
+}
+
+impl Answers<'_> {
+    async fn to(&mut self, lines: &[&str]) -> Result<Vec<String>, SocketError> {
         let mut answers = Vec::with_capacity(lines.len());
         for line in lines {
-            answers.push(self.answer(line, &mut pacing).await?);
+            answers.push(self.answer(line).await?);
         }
         Ok(answers)
     }
 
     /// Reads up to the next prompt.
-    async fn answer(&mut self, command: &str, pacing: &mut Pacing) -> Result<String, SocketError> {
-        let mut searched = self.given;
+    async fn answer(&mut self, command: &str) -> Result<String, SocketError> {
+        let mut from = self.received.given;
         loop {
-            if let Some(at) = memmem::find(&self.received[searched..], PROMPT) {
-                let end = searched + at;
-                let answer = text(self.received[self.given..end].to_vec());
-                self.give_up_to(end + PROMPT.len());
+            if let Some(answer) = self.received.next(from) {
                 return Ok(answer);
             }
-            searched = self.received.len().saturating_sub(PROMPT.len() - 1).max(self.given);
-            pacing.rest(self.receive(command).await?).await;
-        }
-    }
-
-    fn give_up_to(&mut self, end: usize) {
-        self.given = end;
-        if self.given == self.received.len() {
-            self.received.clear();
-            self.given = 0;
+            from = self.received.searched();
+            let read = self.receive(command).await?;
+            self.pacing.rest(read).await;
         }
     }
 
@@ -129,13 +165,13 @@ impl Session {
     async fn receive(&mut self, command: &str) -> Result<usize, SocketError> {
         let (path, limits) = (self.socket.path(), self.socket.limits());
         let mut part = (&mut self.stream).take(PART as u64);
-        let read = timeout(limits.silence, part.read_buf(&mut self.received)).await;
+        let read = timeout(limits.silence, part.read_buf(&mut self.received.bytes)).await;
         let read = read.map_err(|_| SocketError::timed_out(path, command, limits.silence))?;
         let read = read.map_err(|error| SocketError::failed(path, error))?;
         if read == 0 {
             return Err(SocketError::Empty { path: path.to_owned(), command: command.to_owned() });
         }
-        if self.received.len() > limits.reply_bytes {
+        if self.received.bytes.len() > limits.reply_bytes {
             let (path, limit) = (path.to_owned(), limits.reply_bytes);
             return Err(SocketError::TooLong { path, command: command.to_owned(), limit });
         }

@@ -68,3 +68,17 @@ async fn thousands_of_servers_are_read_whole() {
         assert_eq!((told.servers.len(), told.backends[0].servers.len()), (COUNT, COUNT));
     }
 }
+
+/// HAProxy 2.6 takes no more of them while nobody takes its answers.
+#[tokio::test]
+async fn thousands_of_commands_are_answered() {
+    const COUNT: usize = 12_000;
+    for rig in Rig::each(BACKEND).await {
+        let stats = rig.haproxy.stats().unwrap();
+        let worker = stats.show_info().await.unwrap().process();
+        let commands = vec!["set server web/a weight 100".to_owned(); COUNT];
+        let reached = stats.line().await.unwrap().tell(worker, &commands, &web()).await.unwrap();
+        let Reached::Meant(told) = reached else { panic!() };
+        assert_eq!((told.replies.len(), told.servers.len()), (COUNT, 2));
+    }
+}
