@@ -12,7 +12,7 @@ use weir_scaling::{BackendSample, Sample, ServerSample, ServerState};
 
 use crate::config::Haproxy;
 use crate::exchange::SocketError;
-use crate::master_socket::MasterSocket;
+use crate::master_socket::{MasterSocket, is_whole};
 use crate::process_info::ProcessInfo;
 use crate::table::{Row, Table};
 
@@ -88,6 +88,9 @@ async fn current_only(haproxy: &Haproxy, reason: String) -> Result<Reading, Sock
     let completeness = Completeness::OldWorkersUnknown { reason };
     let Some(stats) = haproxy.stats() else { return Ok(Reading { samples: Vec::new(), completeness }) };
     let (info, reply) = stats.info_and(SHOW_STAT).await?;
+    if !is_whole(&reply) {
+        return Err(SocketError::unexpected(stats.path(), SHOW_STAT, "it breaks off", &reply));
+    }
     let sample = read(stats.path(), info, reply).await?;
     Ok(Reading { samples: vec![sample], completeness })
 }
