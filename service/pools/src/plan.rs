@@ -11,6 +11,7 @@
 //! what weir began from what a person did, which is left alone.
 
 mod address;
+mod by_hand;
 mod circumstances;
 mod command;
 mod compare;
@@ -72,6 +73,9 @@ pub struct Situation<'a> {
     pub wishes: &'a Wishes,
     /// The pools whose requests weir holds while nobody serves them.
     pub wake: &'a WakeServers,
+    /// The worker may have loaded a text of a moment before: what it runs otherwise than `loaded` says is nobody's doing, but for
+    /// what is known to be set by hand.
+    pub is_unsure: bool,
     /// The time.
     pub now: SystemTime,
 }
@@ -251,7 +255,7 @@ pub fn differ_in_structure(before: &Sections, after: &Sections) -> bool {
 fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
     let (loaded, mut wanted) = (Layout::read(&scope.loaded), Layout::read(&scope.wanted));
     if let Some(reason) = compare::difference(&loaded, &wanted) {
-        return Plan::reload(reason, situation.memory);
+        return Plan::reload(reason, situation);
     }
     let mut turn = Turn::new(situation);
     turn.plan.wakes = wake::stand_in(&mut wanted, situation);
@@ -260,14 +264,18 @@ fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
         pools.try_for_each(|(pool, changeable)| turn.pool(loaded.pool(pool.name), pool, changeable));
     match planned.and_then(|()| turn.refused(&wanted)) {
         Ok(()) => turn.finish(),
-        Err(reason) => Plan::reload(reason, situation.memory),
+        Err(reason) => Plan::reload(reason, situation),
     }
 }
 
 impl Plan {
-    /// Nothing is forgotten: the reload may come later, or fail.
-    fn reload(reason: Reason, memory: &Memory) -> Self {
-        Self { reload: Some(reason), memory: memory.clone(), ..Self::default() }
+    /// Nothing is forgotten: the reload may come later, or fail. What people set by hand just before is to outlive it.
+    fn reload(reason: Reason, situation: &Situation<'_>) -> Self {
+        let mut memory = situation.memory.clone();
+        if !situation.is_unsure {
+            memory.by_hand = by_hand::now(situation);
+        }
+        Self { reload: Some(reason), memory, ..Self::default() }
     }
 }
 

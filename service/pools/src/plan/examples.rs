@@ -62,7 +62,19 @@ fn plan_with(
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
     let (can, options, cause) = (Can { version }, &Options::default(), &|_| cause);
     let wake = &WakeServers::default();
-    plan(&Situation { loaded, wanted, observed, memory, can, options, cause, wishes, wake, now })
+    plan(&Situation {
+        loaded,
+        wanted,
+        observed,
+        memory,
+        can,
+        options,
+        cause,
+        wishes,
+        wake,
+        is_unsure: false,
+        now,
+    })
 }
 
 fn plan_of(loaded: &str, wanted: &str) -> Plan {
@@ -501,4 +513,70 @@ fn a_new_worker_is_told_what_people_set_and_who_is_down() {
     let expected =
         ["set server web/b health down", "set server web/b state maint", "set server web/a state maint"];
     assert_eq!(commands, expected);
+}
+
+/// Weight 1 and ready in the text; the worker has server `a` in maintenance, and `b` with another weight.
+fn touched_by_hand() -> (String, Observed) {
+    let mut observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    let servers = observed.pools.get_mut("web").unwrap();
+    servers.get_mut("a").unwrap().admin = Admin::Maint;
+    servers.get_mut("b").unwrap().weight = 7;
+    (format!("{BASE} server b 10.0.0.2:80\n"), observed)
+}
+
+#[test]
+fn what_people_set_before_a_reload_is_known_with_its_reason() {
+    let (loaded, observed) = touched_by_hand();
+    let wanted = loaded.replace("timeout server 10s", "timeout server 20s");
+    let elsewhere = ByHand { backend: "web".into(), server: "c".into(), what: Setting::State(Admin::Drain) };
+    let mut memory = Memory::default();
+    memory.by_hand.push(elsewhere.clone());
+    let first = plan_on((2, 6, 12), &loaded, &wanted, &observed, &memory);
+    assert!(first.reload.is_some());
+    let set = |server: &str, what| ByHand { backend: "web".into(), server: server.into(), what };
+    let both = [set("a", Setting::State(Admin::Maint)), set("b", Setting::Weight(7))];
+    assert_eq!(
+        first.memory.by_hand,
+        [&both[..], &[elsewhere]].concat(),
+        "one that was added is not in the text"
+    );
+    // What weir has sent itself is nobody's.
+    memory = Memory::default();
+    memory.put_setting("web", "b weight".into(), memory::Change { from: 1, to: 7 });
+    let second = plan_on((2, 6, 12), &loaded, &wanted, &observed, &memory);
+    assert_eq!(second.memory.by_hand, [set("a", Setting::State(Admin::Maint))]);
+}
+
+#[test]
+fn what_a_worker_may_have_loaded_so_is_nobodys() {
+    let (text, observed) = touched_by_hand();
+    let files = [Sections::parse(&*text)];
+    let situation = |memory: &Memory, is_unsure| {
+        plan(&Situation {
+            loaded: &files,
+            wanted: &files,
+            observed: &observed,
+            memory,
+            can: Can { version: (2, 6, 12) },
+            options: &Options::default(),
+            cause: &|_| Cause::Gone,
+            wishes: &Wishes::default(),
+            wake: &WakeServers::default(),
+            is_unsure,
+            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
+        })
+    };
+    let sure = situation(&Memory::default(), false);
+    assert_eq!((commands(&sure), sure.by_hand.len()), (vec![], 2));
+    let unsure = situation(&Memory::default(), true);
+    assert_eq!(unsure.by_hand, []);
+    assert!(commands(&unsure).contains(&"set server web/b weight 1"), "{unsure:?}");
+    assert!(
+        commands(&unsure).iter().any(|command| command.starts_with("set server web/a state ")),
+        "{unsure:?}"
+    );
+    let mut known = Memory::default();
+    known.by_hand.clone_from(&sure.by_hand);
+    let unsure = situation(&known, true);
+    assert_eq!((commands(&unsure), &unsure.by_hand), (vec![], &sure.by_hand));
 }

@@ -11,7 +11,7 @@ use super::observed::ObservedServer;
 use super::options::{Changeable, ServerOptions};
 use super::turn::{Needed, Subject, Target, Turn, View, path};
 use super::wake::WAKE;
-use super::{Admin, Reply, Setting, Wish};
+use super::{Admin, ByHand, Reply, Setting, Situation, Wish};
 
 /// A number of a server: what the two texts say, and what runs.
 struct Number {
@@ -40,7 +40,8 @@ impl Turn<'_> {
             self.address(view, subject, member, wish.is_none())?
         };
         let is_same = loaded.is_some_and(|(_, was)| was.says_the_same(member));
-        if begun.is_none() && wish.is_none() && is_same && matches!(moved, Move::None | Move::Sent) {
+        let is_settled = begun.is_none() && wish.is_none() && !self.is_nobodys(subject);
+        if is_settled && is_same && matches!(moved, Move::None | Move::Sent) {
             return self.unchanged(view, subject, member);
         }
         let options = view.options(view.wanted, member)?;
@@ -131,7 +132,7 @@ impl Turn<'_> {
         let key = format!("{} {}", subject.name, number.name);
         let sent = self.situation.memory.setting(subject.backend, &key);
         let is_sent = sent.is_some_and(|sent| [sent.from, sent.to].contains(&number.observed));
-        if number.observed != number.was && !is_sent {
+        if number.observed != number.was && !is_sent && !self.is_nobodys(subject) {
             self.number_by_hand(subject, number);
             return Ok(());
         }
@@ -178,7 +179,7 @@ impl Turn<'_> {
             Move::None | Move::Sent => {}
         }
         if target.options.has("disabled") {
-            let is_pending = !matches!(begun, None | Some(Begun::Joined { .. }));
+            let is_pending = !matches!(begun, None | Some(Begun::Joined { .. })) || self.is_nobodys(subject);
             return self.disabled(view, subject, !was_disabled || is_pending, target);
         }
         match begun {
@@ -190,7 +191,10 @@ impl Turn<'_> {
             }
             // One that a worker was told of when it started, or that is left from before.
             None if subject.name == WAKE => self.progress(view, subject, target, (self.situation.now, false)),
-            Some(Begun::Joined { .. }) | None if was_disabled => {
+            // No text drains a server.
+            Some(Begun::Joined { .. }) | None
+                if was_disabled || (subject.observed.admin == Admin::Maint && self.is_nobodys(subject)) =>
+            {
                 self.progress(view, subject, target, (self.situation.now, false))
             }
             Some(Begun::Joined { .. }) | None => {
@@ -198,6 +202,14 @@ impl Turn<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether nobody set what the server runs otherwise than it should: the worker may have loaded it so.
+    fn is_nobodys(&self, subject: Subject<'_>) -> bool {
+        let Situation { is_unsure, memory, .. } = self.situation;
+        let is_its =
+            |by_hand: &ByHand| (&*by_hand.backend, &*by_hand.server) == (subject.backend, subject.name);
+        *is_unsure && !memory.by_hand.iter().any(is_its)
     }
 
     /// A server in its place: what is not ready was set by a person.

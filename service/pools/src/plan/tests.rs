@@ -123,8 +123,19 @@ impl Rig {
         let cause = &|address| self.causes.get(&address).copied().unwrap_or_default();
         let (can, options, now, wishes) = (CAN, &OPTIONS, self.now, &self.wishes());
         let wake = &WakeServers::new(self.wakes.clone());
-        let situation =
-            Situation { loaded, wanted, observed, memory, can, options, cause, wishes, wake, now };
+        let situation = Situation {
+            loaded,
+            wanted,
+            observed,
+            memory,
+            can,
+            options,
+            cause,
+            wishes,
+            wake,
+            is_unsure: false,
+            now,
+        };
         let all = plan(&situation);
         let differs = |pool: &&String| self.last.pools.get(*pool) != observed.pools.get(*pool);
         let touched: BTreeSet<String> = all_pools()

@@ -84,6 +84,8 @@ pub(super) struct Live {
     begun: Begun,
     /// It was there before weir, which never saw it: what it loaded may not be what is on the disk now.
     is_stranger: bool,
+    /// Somebody else reloaded while a file was written or just before: which of its texts the worker loaded is not known.
+    is_unsure: bool,
     loaded: Vec<Loaded>,
     observed: Observed,
     looked_at: Option<Instant>,
@@ -120,6 +122,7 @@ impl Live {
             level: Level::User,
             begun,
             is_stranger: true,
+            is_unsure: false,
             loaded: Vec::new(),
             observed: Observed::default(),
             looked_at: None,
@@ -283,6 +286,7 @@ impl Live {
             cause,
             wishes,
             wake,
+            is_unsure: self.is_unsure,
             now,
         };
         if self.all { plan::plan(&situation) } else { plan::plan_touched(&situation, &self.touched) }
@@ -301,6 +305,7 @@ impl Live {
         self.all = false;
         if plan.steps.is_empty() {
             self.touched.clear();
+            self.is_unsure = false;
             return Course::Follow;
         }
         let backends = plan.steps.iter().filter_map(|step| step.backend()).map(str::to_owned).collect();
@@ -337,7 +342,7 @@ impl Live {
     fn another_worker(&mut self, now: Instant, observation: Observation) -> Option<Tell> {
         let (steps, is_stranger) = (self.restore(), self.is_stranger);
         self.started(now, observation);
-        self.is_stranger = is_stranger;
+        (self.is_stranger, self.is_unsure) = (is_stranger, self.is_written_since());
         let tell = Tell { worker: self.process(), steps, look: Look::All, is_new: false, begun: None };
         (!tell.steps.is_empty()).then_some(tell)
     }
@@ -347,7 +352,7 @@ impl Live {
         (self.problem, self.retry_at) = (None, None);
         self.begun.memory.reloaded();
         self.begun.process = Some(observation.process);
-        self.is_stranger = false;
+        (self.is_stranger, self.is_unsure) = (false, false);
         self.loaded.clear();
         self.observe(now, observation);
     }
@@ -415,6 +420,14 @@ impl Live {
         if let Some(file) = self.loaded.iter_mut().find(|file| file.output == Some(output)) {
             file.sections = sections;
         }
+    }
+
+    /// Whether one of weir's files was written when the worker started, or later: so it may have loaded the text before. Those differ
+    /// in what commands change.
+    fn is_written_since(&self) -> bool {
+        let Some(process) = self.begun.process else { return false };
+        let started = UNIX_EPOCH + Duration::from_secs(process.started);
+        self.loaded.iter().any(|file| file.output.is_some() && file.modified + LATER > started)
     }
 
     /// Why it is not known what the worker runs, if so.

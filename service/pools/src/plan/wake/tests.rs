@@ -59,6 +59,7 @@ impl Pool {
             cause: &|_| Cause::Gone,
             wishes: &wishes,
             wake: &WakeServers::new(at),
+            is_unsure: false,
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
         })
     }

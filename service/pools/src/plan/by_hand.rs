@@ -1,0 +1,32 @@
+//! What people have set by hand, where there is no plan for what is wanted that says it: before a reload.
+//!
+//! In: a situation. Out: everything in which the worker differs from what it loaded and was told. Of servers that it did not load, and
+//! of pools that are not understood, what was known before.
+
+use std::collections::BTreeSet;
+
+use super::layout::Layout;
+use super::scope::Scope;
+use super::turn::Turn;
+use super::{ByHand, Situation};
+
+/// What is set by hand now.
+pub(super) fn now(situation: &Situation<'_>) -> Vec<ByHand> {
+    // With what was loaded as what is wanted, nothing differs but by hand, or because it was begun.
+    let as_loaded = Situation { wanted: situation.loaded, ..*situation };
+    let layout = Layout::read(&Scope::everything(&as_loaded).loaded);
+    let (mut found, mut understood) = (Vec::new(), BTreeSet::new());
+    for (pool, changeable) in layout.pools.iter().zip(layout.changeable()) {
+        let mut turn = Turn::new(&as_loaded);
+        if turn.pool(Some(pool), pool, changeable).is_ok() {
+            understood.insert(pool.name);
+            found.append(&mut turn.plan.by_hand);
+        }
+    }
+    let is_seen = |known: &&ByHand| {
+        let pool = layout.pool(&known.backend).filter(|pool| understood.contains(pool.name));
+        pool.is_some_and(|pool| pool.server(&known.server).is_some())
+    };
+    found.extend(situation.memory.by_hand.iter().filter(|known| !is_seen(known)).cloned());
+    found
+}
