@@ -25,6 +25,10 @@ const FOLLOWS: Duration = Duration::from_secs(1);
 impl PoolLoop {
     /// Goes the way that brings `wanted` about.
     pub(super) fn go(&mut self, now: Instant, files: Files, wanted: Wanted) {
+        // Before the first look it is not known whether it runs, and what people have set that is to outlive a reload.
+        if self.live.is_on && self.seen.state.is_none() {
+            return;
+        }
         match self.course(now, &wanted, &files) {
             Course::Tell(tell) => self.tell(now, tell, &files, &wanted),
             Course::Follow => self.follow(now, files, wanted),
@@ -65,7 +69,12 @@ impl PoolLoop {
             cause: &|address| self.causes.of(address, self.probes.unreachable()),
             now: wall_clock(now),
         };
+        let before = self.live.by_hand().to_vec();
         let course = self.live.plan(now, &sections, &around);
+        // With commands it is kept before they are sent.
+        if !matches!(course, Course::Tell(_)) && self.live.by_hand() != before {
+            self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
+        }
         self.see_overdue();
         // Most servers that are to be drained have no session, and are gone after the commands.
         if !matches!(course, Course::Tell(_)) {

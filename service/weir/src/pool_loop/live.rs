@@ -26,7 +26,7 @@ use super::tell::{Answer, Tell};
 use super::verifying::{Due, Verifying};
 
 /// A look that is older is taken again before a reload, so that what a person set just before outlives it.
-const FRESH: Duration = Duration::from_millis(200);
+const FRESH: Duration = Duration::from_millis(20);
 /// A file that was written so much later than the process started was not loaded by it. Both times are known to the second.
 const LATER: Duration = Duration::from_secs(2);
 
