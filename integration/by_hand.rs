@@ -177,6 +177,29 @@ async fn what_was_set_by_hand_stays_and_is_in_force_again_after_a_reload() {
     haproxy.wait_state("web", &one.server(), "ready", SOON, State::is_ready).await;
 }
 
+/// The first thing that it does is a reload.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_by_hand_outlives_a_restart_of_weir_with_another_template() {
+    let Some(site) = Site::new().await else { return };
+    let [one, two] = &instances(["one", "two"]).await[..] else { unreachable!() };
+    for instance in [one, two] {
+        site.consul.register("web", &instance.name, instance.port).await;
+    }
+    let (mut weir, haproxy) = site.up().await;
+    let before = weir.generation(&haproxy).await.worker;
+    set_state(&haproxy, &one.server(), "maint").await;
+    let is_shown = |status: &serde_json::Value| says(status, &[&one.server(), "by hand"]);
+    weir.wait_status("it is shown as a person's", REPAIR, is_shown).await;
+    weir.terminate().await;
+    site.write_template(&site.template(SERVERS).replace("timeout server 20s", "timeout server 21s"));
+    let mut weir = site.weir();
+    wait_for("weir has reloaded", SOON, async || haproxy.worker().await.filter(|pid| *pid != before)).await;
+    haproxy.wait_state("web", &one.server(), "out of traffic", SOON, State::is_in_maint).await;
+    weir.wait_status("it is still shown as a person's", REPAIR, is_shown).await;
+    let is_over = async || (weir.generation(&haproxy).await.reloads == 1).then_some(());
+    wait_for("the reload is over", SOON, is_over).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_haproxy_that_was_killed_starts_with_the_right_pools() {
     let Some(site) = Site::new().await else { return };

@@ -148,6 +148,33 @@ async fn gets_none_before_it_is_well(haproxy: &Haproxy, [old, new]: [&Instance; 
     wait_for("the new one gets requests", SOON, async || (new.asked() > 0).then_some(())).await;
 }
 
+/// It loads a text of a second ago, in which the slot is free: nobody disabled that by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_came_just_before_a_reload_by_hand_serves() {
+    let Some(mut site) = Site::new().await else { return };
+    site.balance = "source";
+    let all = instances(["a", "b", "c"]).await;
+    let register = async |name: &str, at: usize| site.consul.register("web", name, all[at].port).await;
+    register("a", 0).await;
+    let (mut weir, haproxy) = site.up_with(&site.template(SLOTS)).await;
+    let before = weir.generation(&haproxy).await;
+    // The file follows the first change at once, the second one a second later.
+    register("b", 1).await;
+    wait_for("the file follows", SOON, async || site.rendered().contains(&all[1].server()).then_some(()))
+        .await;
+    register("c", 2).await;
+    let servers: Vec<&Instance> = all.iter().collect();
+    wait_in_traffic(&haproxy, &servers).await;
+    haproxy.reload().await;
+    assert_ne!(haproxy.worker().await, Some(before.worker));
+    wait_for("the file follows", SOON, async || site.rendered().contains(&all[2].server()).then_some(()))
+        .await;
+    wait_in_traffic(&haproxy, &servers).await;
+    let is_settled = |status: &serde_json::Value| !status.to_string().contains("by hand");
+    weir.wait_status("nobody set anything by hand", SOON, is_settled).await;
+    assert_eq!(weir.generation(&haproxy).await.reloads, before.reloads);
+}
+
 /// Free slots are no servers: the last instance stays, and a pool of free slots has none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_of_slots_is_not_emptied() {

@@ -146,6 +146,7 @@ impl World {
             cause: &|_| Cause::Gone,
             wishes: &Wishes::default(),
             wake: &WakeServers::default(),
+            is_unsure: false,
             now: SystemTime::UNIX_EPOCH,
         });
         assert_eq!(plan.reload, None, "the bench is about commands");

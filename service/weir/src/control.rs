@@ -3,6 +3,7 @@
 //! One request per connection: a line of JSON in, a line of JSON out. Requests are bounded in size and time; one that
 //! cannot be read is answered with what is wrong.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -243,10 +244,22 @@ async fn send(
     }
 }
 
+/// What it means that the control socket was not reached.
+fn unreached(path: &Path, kind: ErrorKind) -> String {
+    let path = path.display();
+    if kind == ErrorKind::PermissionDenied {
+        format!("{path}: you may not use this control socket; be root, or one of weir's `control_group`")
+    } else {
+        format!("{path}: no weir listens on this control socket; name another with --control")
+    }
+}
+
 /// Asks a running weir.
 pub(crate) async fn ask(path: &Path, request: &Request) -> anyhow::Result<Response> {
-    let mut stream = UnixStream::connect(path).await.with_context(|| {
-        format!("{}: no weir listens on this control socket; name another with --control", path.display())
+    let connected = UnixStream::connect(path).await;
+    let mut stream = connected.map_err(|error| {
+        let what = unreached(path, error.kind());
+        anyhow::Error::new(error).context(what)
     })?;
     stream.write_all((serde_json::to_string(request)? + "\n").as_bytes()).await?;
     let mut line = String::new();
@@ -287,6 +300,13 @@ mod tests {
         let path = dir.path().join("weir.sock");
         bind(&control(path.clone(), Some("no-such-group"))).unwrap_err();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_may_not_be_used_is_told_from_one_that_nobody_listens_on() {
+        let said = |kind| unreached(Path::new("/run/weir.sock"), kind);
+        assert!(said(ErrorKind::PermissionDenied).contains("control_group"));
+        assert!(said(ErrorKind::NotFound).contains("--control"));
     }
 
     #[tokio::test]

@@ -52,6 +52,8 @@ pub(crate) enum Record {
     ReloadFailed { haproxy: String, error: String, again_in_ms: u64 },
     /// HAProxy runs another process than before, and weir did not ask for it.
     ProcessChanged { haproxy: String, pid: Option<u32> },
+    /// HAProxy, or its old workers, cannot be seen.
+    Unseen { haproxy: String, why: String },
     /// A template's source was edited.
     SourceChanged { template: String },
     /// A template cannot be used as it stands; its last good source stays in force.
@@ -226,6 +228,7 @@ fn log(record: &Record) {
         | Record::CommandRefused { .. }
         | Record::CheckOverdue { .. }
         | Record::NotTold { .. }
+        | Record::Unseen { .. }
         | Record::OtherFiles { .. }
         | Record::LeftOut { .. }
         | Record::IntentProblem { .. }
@@ -264,6 +267,7 @@ pub(crate) fn sentence(record: &Record) -> String {
             Some(pid) => format!("{}HAProxy runs as process {pid}", of(haproxy)),
             None => format!("{}HAProxy does not run", of(haproxy)),
         },
+        Record::Unseen { haproxy, why } => format!("{}HAProxy: {why}", of(haproxy)),
         Record::SourceChanged { template } => format!("{template}: edited"),
         Record::SourceFailed { template, error } => {
             format!("{template}: cannot be used, what is in force stays: {error}")
@@ -333,7 +337,10 @@ fn change_sentence(record: &Record) -> String {
             configured.join(", ")
         ),
         Record::NotTold { haproxy, error } => {
-            format!("{}HAProxy cannot be told what changed, it is reloaded instead: {error}", of(haproxy))
+            format!(
+                "{}HAProxy cannot be told what changed, only a reload brings it in force: {error}",
+                of(haproxy)
+            )
         }
         other => intent_sentence(other),
     }

@@ -62,14 +62,20 @@ pub(crate) async fn run(
                 tunnels.fill(&mut reading.samples);
                 Ok(Arc::new(reading))
             }
-            Err(error) => Err(why(&haproxy, &error, was_read).await),
+            Err(error) => Err((why(&haproxy, &error, was_read).await, chain(&error))),
         };
         was_read |= reading.is_ok();
-        next = begin + pace.note(&reading, begin.elapsed());
+        next = begin + pace.note(reading.as_ref().ok(), begin.elapsed());
         let seen = match &reading {
-            Ok(reading) => seen(reading, version.of(&haproxy, reading).await, &mut since),
-            Err(_) => Seen { state: Some(absent(&haproxy)), ..Seen::default() },
+            Ok(reading) => {
+                let version = version.of(&haproxy, reading).await;
+                Seen { unseen: unseen(&haproxy, &reading.completeness), ..seen(reading, version, &mut since) }
+            }
+            Err((_, error)) => {
+                Seen { state: Some(absent(&haproxy)), unseen: Some(error.clone()), ..Seen::default() }
+            }
         };
+        let reading = reading.map_err(|(absent, _)| absent);
         taken.send_replace(Some(Taken { at: Instant::now(), reading }));
         // The loop is gone only when the daemon ends.
         let _ = events.send(Event::Seen(seen)).await;
@@ -96,8 +102,8 @@ struct Pace {
 
 impl Pace {
     /// Takes note of a look that took so long; how long after its begin the next one is due.
-    fn note(&mut self, reading: &Result<Arc<Reading>, Absent>, took: Duration) -> Duration {
-        let Ok(now) = reading else {
+    fn note(&mut self, reading: Option<&Arc<Reading>>, took: Duration) -> Duration {
+        let Some(now) = reading else {
             self.before = None;
             return PERIOD;
         };
@@ -167,8 +173,19 @@ fn seen(reading: &Arc<Reading>, version: Option<Version>, since: &mut Since) -> 
         forgets_young: version.as_ref().is_some_and(|version| !version.at_least(3, 0)),
         version: version.map(|version| version.to_string()),
         old_workers: old_workers(reading),
+        unseen: None,
         servers: since.note(reading, Timestamp::now()),
         reading: Some(reading.clone()),
+    }
+}
+
+/// Why not all of it was seen, where something is wrong with that.
+fn unseen(haproxy: &Haproxy, completeness: &Completeness) -> Option<String> {
+    match completeness {
+        Completeness::OldWorkersUnknown { reason } if haproxy.master_socket.is_some() => {
+            Some(format!("old workers are not seen, and no reload is possible: {reason}"))
+        }
+        _ => None,
     }
 }
 

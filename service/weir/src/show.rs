@@ -85,18 +85,22 @@ fn haproxy_lines(page: &mut String, haproxy: &HaproxyStatus) {
     let name = if haproxy.name.is_empty() { String::new() } else { format!(" {}", haproxy.name) };
     let state = serde_json::to_value(haproxy.state).unwrap_or_default();
     let pid = haproxy.pid.map_or(String::new(), |pid| format!(", pid {pid}"));
-    let version = haproxy.version.clone().unwrap_or_default();
+    let version = haproxy.version.as_ref().map_or(String::new(), |version| format!(" {version}"));
     let pending = if haproxy.reload_pending { ", reload pending" } else { "" };
     let _ = writeln!(
         page,
-        "haproxy{name}  {} {version}{pid}, {} reloads{pending}",
+        "haproxy{name}  {}{version}{pid}, {} reloads{pending}",
         state.as_str().unwrap_or_default(),
         haproxy.reloads
     );
+    if let Some(why) = &haproxy.unseen {
+        let _ = writeln!(page, "  {why}");
+    }
     if let Some(change) = &haproxy.last_change {
+        let error = change.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
         let _ = writeln!(
             page,
-            "  last change {}: {} in {} ms ({})",
+            "  last change {}: {} in {} ms ({}){error}",
             change.at, change.result, change.took_ms, change.reason
         );
     }

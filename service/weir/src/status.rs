@@ -135,6 +135,9 @@ pub(crate) struct HaproxyStatus {
     pub(crate) state: HaproxyState,
     pub(crate) pid: Option<u32>,
     pub(crate) old_workers: Option<usize>,
+    /// Why it cannot be seen, or not all of it: with the socket's path.
+    #[serde(default)]
+    pub(crate) unseen: Option<String>,
     pub(crate) version: Option<String>,
     pub(crate) pools: Vec<PoolStatus>,
     pub(crate) left_out: Vec<LeftOut>,

@@ -85,7 +85,8 @@ fn not_ready(templates: &[TemplateStatus], haproxy: &[HaproxyStatus]) -> Vec<Str
 
 fn haproxy_not_ready(haproxy: &HaproxyStatus) -> Vec<String> {
     let name = if haproxy.name.is_empty() { "HAProxy" } else { &haproxy.name };
-    let absent = (haproxy.state == HaproxyState::NotRunning).then(|| format!("{name} does not answer"));
+    let why = haproxy.unseen.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let absent = (haproxy.state == HaproxyState::NotRunning).then(|| format!("{name} does not answer{why}"));
     let failed = haproxy.last_reload.as_ref().and_then(|reload| reload.error.as_ref());
     let pending = (haproxy.reload_pending && absent.is_none()).then(|| match failed {
         Some(error) => format!("{name} does not run what is written, its reload fails: {error}"),
@@ -168,6 +169,7 @@ mod tests {
             state: HaproxyState::Running,
             pid: None,
             old_workers: None,
+            unseen: None,
             version: None,
             pools: Vec::new(),
             left_out: Vec::new(),

@@ -98,6 +98,7 @@ mod tests {
             state,
             pid: None,
             old_workers: None,
+            unseen: None,
             version: None,
             pools: vec![],
             left_out: vec![],

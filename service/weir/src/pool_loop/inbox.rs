@@ -30,12 +30,25 @@ impl PoolLoop {
     pub(super) fn see(&mut self, seen: Seen) {
         let (before, now) = (self.seen.pid, seen.pid);
         let known = self.seen.state.is_some();
-        self.seen = seen;
+        let unseen_before = std::mem::replace(&mut self.seen, seen).unseen;
+        self.see_unseen(unseen_before.as_ref());
         self.see_worker();
         if known && before != now && self.in_flight.is_none() {
             self.record(Record::ProcessChanged { haproxy: self.name.clone(), pid: now });
         }
         self.read_at_start();
+    }
+
+    /// What cannot be seen is said once, where it lasts: for a moment nobody listens during a reload.
+    fn see_unseen(&mut self, before: Option<&String>) {
+        let Some(why) = self.seen.unseen.clone() else {
+            self.unseen_told = None;
+            return;
+        };
+        if before == Some(&why) && self.unseen_told.as_ref() != Some(&why) {
+            self.unseen_told = Some(why.clone());
+            self.record(Record::Unseen { haproxy: self.name.clone(), why });
+        }
     }
 
     /// Another process, or servers that are not as they were: somebody else did something.
@@ -68,7 +81,9 @@ impl PoolLoop {
             return;
         }
         if self.seen.state == Some(HaproxyState::NotRunning) {
-            let _ = reply.send(Err("HAProxy does not run; it will read the files when it starts".into()));
+            let why = self.seen.unseen.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+            let answer = format!("HAProxy does not answer{why}; it reads the files when it starts");
+            let _ = reply.send(Err(answer));
             return;
         }
         self.replies.push(reply);
@@ -90,11 +105,11 @@ impl PoolLoop {
             self.live.by_hand().iter().any(|by_hand| by_hand.backend == backend && by_hand.server == server);
         // Who asked may be gone.
         let _ = reply.send(match found {
-            None => Err(format!("HAProxy shows no server {backend}/{server}")),
-            Some(_) if !self.live.is_on => Err(format!(
+            _ if !self.live.is_on => Err(format!(
                 "this weir does not change a running HAProxy: set `stats_socket`; or on its stats socket: set server \
                  {backend}/{server} state ready"
             )),
+            None => Err(format!("HAProxy shows no server {backend}/{server}")),
             Some(_) if is_by_hand => {
                 self.live.call_back(backend, server);
                 Ok("being set ready".to_owned())

@@ -71,6 +71,17 @@ impl Loaded {
     }
 }
 
+/// What is known of what the worker loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HasLoaded {
+    /// What is on the disk.
+    Files,
+    /// That, or the texts of a moment before: somebody reloaded while they were written, or just before.
+    OneOfTwo,
+    /// It was there before weir, which never saw it: what it loaded may not be what is on the disk now.
+    Anything,
+}
+
 /// The worker in force.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -82,10 +93,7 @@ pub(super) struct Live {
     level: Level,
     /// The process, and what was begun with it.
     begun: Begun,
-    /// It was there before weir, which never saw it: what it loaded may not be what is on the disk now.
-    is_stranger: bool,
-    /// Somebody else reloaded while a file was written or just before: which of its texts the worker loaded is not known.
-    is_unsure: bool,
+    has_loaded: HasLoaded,
     loaded: Vec<Loaded>,
     observed: Observed,
     looked_at: Option<Instant>,
@@ -121,8 +129,7 @@ impl Live {
             can: None,
             level: Level::User,
             begun,
-            is_stranger: true,
-            is_unsure: false,
+            has_loaded: HasLoaded::Anything,
             loaded: Vec::new(),
             observed: Observed::default(),
             looked_at: None,
@@ -286,7 +293,7 @@ impl Live {
             cause,
             wishes,
             wake,
-            is_unsure: self.is_unsure,
+            is_unsure: self.has_loaded == HasLoaded::OneOfTwo,
             now,
         };
         if self.all { plan::plan(&situation) } else { plan::plan_touched(&situation, &self.touched) }
@@ -305,7 +312,9 @@ impl Live {
         self.all = false;
         if plan.steps.is_empty() {
             self.touched.clear();
-            self.is_unsure = false;
+            if self.has_loaded == HasLoaded::OneOfTwo {
+                self.has_loaded = HasLoaded::Files;
+            }
             return Course::Follow;
         }
         let backends = plan.steps.iter().filter_map(|step| step.backend()).map(str::to_owned).collect();
@@ -327,7 +336,9 @@ impl Live {
             return None;
         }
         if self.begun.process == Some(observation.process) {
-            self.is_stranger = false;
+            if self.has_loaded == HasLoaded::Anything {
+                self.has_loaded = HasLoaded::Files;
+            }
             for (step, reply) in tell.steps.iter().zip(&replies) {
                 if let Some(reply) = reply.as_ref().filter(|reply| !step.expects.accepts(reply)) {
                     self.begun.memory.refuse(&step.command, reply);
@@ -340,9 +351,13 @@ impl Live {
     }
 
     fn another_worker(&mut self, now: Instant, observation: Observation) -> Option<Tell> {
-        let (steps, is_stranger) = (self.restore(), self.is_stranger);
+        let (steps, before) = (self.restore(), self.has_loaded);
         self.started(now, observation);
-        (self.is_stranger, self.is_unsure) = (is_stranger, self.is_written_since());
+        self.has_loaded = match before {
+            HasLoaded::Anything if self.written_later().is_some() => HasLoaded::Anything,
+            _ if self.is_written_since() => HasLoaded::OneOfTwo,
+            _ => HasLoaded::Files,
+        };
         let tell = Tell { worker: self.process(), steps, look: Look::All, is_new: false, begun: None };
         (!tell.steps.is_empty()).then_some(tell)
     }
@@ -352,7 +367,7 @@ impl Live {
         (self.problem, self.retry_at) = (None, None);
         self.begun.memory.reloaded();
         self.begun.process = Some(observation.process);
-        (self.is_stranger, self.is_unsure) = (false, false);
+        self.has_loaded = HasLoaded::Files;
         self.loaded.clear();
         self.observe(now, observation);
     }
@@ -432,16 +447,17 @@ impl Live {
 
     /// Why it is not known what the worker runs, if so.
     fn uncertain(&self) -> Option<String> {
-        let process = self.begun.process?;
-        if !self.is_stranger {
-            return None;
-        }
-        let started = UNIX_EPOCH + Duration::from_secs(process.started);
-        let is_later = |file: &&Loaded| file.modified > started + LATER;
-        self.loaded.iter().find(is_later).map(|file| {
-            let path = file.path.display();
-            format!("{path} was written after this HAProxy process had started, so what it runs is not known")
-        })
+        let file = self.written_later().filter(|_| self.has_loaded == HasLoaded::Anything)?;
+        let path = file.path.display();
+        Some(format!(
+            "{path} was written after this HAProxy process had started, so what it runs is not known"
+        ))
+    }
+
+    /// A file that was certainly written after the worker had started.
+    fn written_later(&self) -> Option<&Loaded> {
+        let started = UNIX_EPOCH + Duration::from_secs(self.begun.process?.started);
+        self.loaded.iter().find(|file| file.modified > started + LATER)
     }
 
     /// The maps, lists and certificates that the worker's configuration names.

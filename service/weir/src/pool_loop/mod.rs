@@ -230,6 +230,8 @@ pub(crate) struct Seen {
     /// Whether it is older than 3.0 and loses stick tables when reloaded young.
     pub(crate) forgets_young: bool,
     pub(crate) old_workers: Option<usize>,
+    /// Why it was not seen, or not all of it.
+    pub(crate) unseen: Option<String>,
     pub(crate) servers: Arc<SeenServers>,
     /// The statistics that they were seen in.
     pub(crate) reading: Option<Arc<Reading>>,
@@ -278,6 +280,8 @@ pub(crate) struct PoolLoop {
     causes: Causes,
     /// Whether anybody still answers where servers are drained.
     probes: Probes,
+    /// What of HAProxy cannot be seen, as it was reported.
+    unseen_told: Option<String>,
     /// Servers whose first good check is overdue, as they were reported.
     overdue: BTreeSet<(String, String)>,
     in_flight: Option<InFlight>,
@@ -404,6 +408,7 @@ impl PoolLoop {
             live: Live::new(Begun::default(), Duration::ZERO),
             causes: Causes::default(),
             probes: Probes::default(),
+            unseen_told: None,
             overdue: BTreeSet::new(),
             in_flight: None,
             following: None,

@@ -87,6 +87,7 @@ impl PoolLoop {
             state: self.seen.state.unwrap_or(HaproxyState::Unknown),
             pid: self.seen.pid,
             old_workers: self.seen.old_workers,
+            unseen: self.seen.unseen.clone(),
             version: self.seen.version.clone(),
             pools: Vec::new(),
             left_out: self.left_out.iter().cloned().collect(),

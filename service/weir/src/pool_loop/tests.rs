@@ -88,6 +88,7 @@ fn haproxy() -> Haproxy {
 }
 
 /// The outside of the loop.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be so outside")]
 struct World {
     pool_loop: PoolLoop,
     now: Instant,

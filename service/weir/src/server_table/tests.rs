@@ -26,6 +26,7 @@ fn status(pools: Vec<PoolStatus>) -> Status {
         state: HaproxyState::Running,
         pid: None,
         old_workers: None,
+        unseen: None,
         version: None,
         pools,
         left_out: vec![],
