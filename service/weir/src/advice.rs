@@ -24,9 +24,45 @@ pub(crate) async fn advice(config: &Config) -> Vec<Problem> {
         let version = weir_haproxy::installed_version(&units::haproxy(haproxy)).await;
         problems.extend(of_haproxy(haproxy, config, version.map(|found| (found.major, found.minor))));
     }
+    problems.extend(unloaded(config));
     problems.sort_by(|a, b| (&a.file, a.line, &a.message).cmp(&(&b.file, b.line, &b.message)));
     problems.dedup();
     problems
+}
+
+/// Templates of HAProxy's configuration that no HAProxy loads: a slip in a path, after which every change is a reload without effect.
+pub(crate) fn unloaded(config: &Config) -> Vec<Problem> {
+    let names: Vec<String> =
+        config.haproxies.iter().flat_map(|haproxy| &haproxy.config).map(|path| shown(path)).collect();
+    let is_loaded = |template: &&config::Template| {
+        config.haproxies.iter().any(|haproxy| haproxy.loads(&template.destination))
+    };
+    let told = |template: &config::Template| {
+        let message = format!(
+            "{} looks like HAProxy's configuration, and HAProxy does not load it: no pool in it is kept. `config` names {}",
+            template.destination.display(),
+            names.join(", ")
+        );
+        Problem::new(&template.place.file, template.place.line, message)
+    };
+    let lost = config
+        .templates
+        .iter()
+        .filter(|template| !is_loaded(template))
+        .filter(|template| has_sections(template));
+    if names.is_empty() { Vec::new() } else { lost.map(told).collect() }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn has_sections(template: &config::Template) -> bool {
+    let is_one = |line: &str| {
+        let word = line.split_ascii_whitespace().next().unwrap_or_default();
+        line.starts_with(word) && ["global", "defaults", "frontend", "backend", "listen"].contains(&word)
+    };
+    sources::read(&template.source).is_ok_and(|source| source.lines().any(is_one))
 }
 
 fn of_haproxy(haproxy: &Haproxy, config: &Config, version: Option<(u32, u32)>) -> Vec<Problem> {
@@ -190,6 +226,28 @@ mod tests {
             format!("{start} {end}").trim_end().to_owned()
         };
         found.iter().map(short).collect()
+    }
+
+    #[test]
+    fn a_configuration_that_no_haproxy_loads_is_a_slip_and_another_file_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().display().to_string();
+        let template = |name: &str, contents: &str| {
+            format!("template {{\n  contents = {contents:?}\n  destination = \"{place}/{name}\"\n}}\n")
+        };
+        let haproxy =
+            format!("haproxy {{\n  config = [\"{place}/h.conf\"]\n  master_socket = \"{place}/m\"\n}}\n");
+        let backend = "backend web\n server a 127.0.0.1:80\n";
+        let texts = [template("h.cof", backend), template("hosts.txt", "backends\n a b\n"), haproxy];
+        std::fs::write(dir.path().join("weir.hcl"), texts.concat()).unwrap();
+        let loaded = config::load(&[dir.path().join("weir.hcl")]);
+        assert_eq!(loaded.problems, []);
+        let found: Vec<String> = unloaded(&loaded.config).iter().map(Problem::as_warning).collect();
+        let [only] = &found[..] else { panic!("{found:?}") };
+        assert!(
+            only.contains("weir.hcl:1: ") && only.contains("h.cof looks like") && only.contains("h.conf"),
+            "{only}"
+        );
     }
 
     #[test]

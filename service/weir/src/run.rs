@@ -36,8 +36,8 @@ use crate::status::{LeaderStatus, NomadStatus, ScalingStatus};
 use crate::units::{Unit, haproxy, units};
 use crate::views::Views;
 use crate::{
-    certificates, clients, control, http, interest, logging, nomad_version, scale_loop, state_lock, wake,
-    zero,
+    advice, certificates, clients, control, http, interest, logging, nomad_version, scale_loop, state_lock,
+    wake, zero,
 };
 
 /// How long the parts have to end.
@@ -52,6 +52,9 @@ pub(crate) async fn run(config: Config, environment: Environment) -> anyhow::Res
     let (parts, mut failed) = Parts::new();
     parts.hear_panics();
     let _lock = state_lock::take(&config.state_dir)?;
+    for problem in advice::unloaded(&config) {
+        tracing::warn!("{problem}");
+    }
     let started = start(&config, Arc::new(environment), &parts, signals.hangups).await;
     let (ended, leadership) = match started {
         Ok(leadership) => (wait(&signals.end, &mut failed).await, leadership),
