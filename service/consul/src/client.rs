@@ -383,7 +383,10 @@ impl Client {
 
     fn unanswered(&self, error: reqwest::Error, after: Duration) -> Error {
         let (address, source) = (self.shared.address.clone(), error.without_url());
-        if causes(&source).any(<dyn std::error::Error>::is::<rustls::Error>) {
+        let tls = causes(&source).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+        if matches!(tls, Some(rustls::Error::InvalidMessage(_))) {
+            Error::NoTls { address, source }
+        } else if tls.is_some() {
             Error::Handshake { address, source }
         } else if source.is_timeout() && !source.is_connect() {
             Error::TimedOut { address, source }
@@ -483,6 +486,8 @@ fn base_url(options: &Options) -> Result<Url, Error> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     fn client(address: &str) -> Client {
@@ -516,6 +521,25 @@ mod tests {
             let error = Client::new(Options { address: address.into(), ..Options::default() });
             assert!(matches!(error, Err(Error::Address { .. })), "{address}: {error:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_answers_https_without_tls_is_said_not_to_speak_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let plain = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await.unwrap();
+            // Closed with bytes unread it would be reset, and the answer lost.
+            drop(stream.read(&mut [0; 4096]).await);
+        });
+        let error = client(&format!("https://{address}")).leader().await.unwrap_err();
+        plain.await.unwrap();
+        assert!(matches!(error, Error::NoTls { .. }), "{error:?}");
+        assert_eq!(error.reach(), Some(crate::Reach::Unreachable));
+        let text = error.chain();
+        let said = format!("what listens at {address} does not speak TLS");
+        assert!(text.starts_with(&said) && text.contains(&format!("http://{address}")), "{text}");
     }
 
     #[test]

@@ -68,15 +68,31 @@ pub enum Error {
         source: reqwest::Error,
     },
     /// A file that should hold authorities holds no certificate.
-    #[error("{path} holds no PEM certificate; ca_cert and ca_path name the authorities that sign Consul's")]
+    #[error(
+        "{path} holds no PEM certificate; ca_cert in block ssl, or CONSUL_CACERT or CONSUL_CAPATH in the environment, \
+         names the authorities that sign Consul's"
+    )]
     NoAuthority {
         /// The file, or the directory.
         path: PathBuf,
     },
+    /// What listens there does not speak TLS.
+    #[error(
+        "what listens at {address} does not speak TLS, but https is asked for; write http://{address} as Consul's address, \
+         or name its HTTPS port (8501 is usual)"
+    )]
+    NoTls {
+        /// Where.
+        address: String,
+        /// What came instead.
+        #[source]
+        source: reqwest::Error,
+    },
     /// One side does not trust the other's certificate, or they have no TLS in common.
     #[error(
-        "TLS with Consul at {address} failed; set ca_cert to the authority that signed Consul's certificate, \
-         server_name where that names another host, and cert and key where Consul asks for them (verify_incoming)"
+        "TLS with Consul at {address} failed; in block ssl, set ca_cert to the authority that signed Consul's certificate, \
+         and cert and key where Consul asks for them (verify_incoming); where its certificate names another host, set \
+         CONSUL_TLS_SERVER_NAME to that in the environment"
     )]
     Handshake {
         /// Where.
@@ -176,6 +192,7 @@ impl Error {
     pub fn reach(&self) -> Option<Reach> {
         match self {
             Self::Unreachable { .. }
+            | Self::NoTls { .. }
             | Self::Handshake { .. }
             | Self::TimedOut { .. }
             | Self::BrokenOff { .. } => Some(Reach::Unreachable),
