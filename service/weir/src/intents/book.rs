@@ -161,9 +161,11 @@ fn is_long_over(intent: &Intent, now: SystemTime) -> bool {
     !intent.is_in_force(now.checked_sub(AFTERGLOW).unwrap_or(now))
 }
 
-/// What is asked now, on top of what the same owner wished before: what is not said stays.
+/// What is asked now, on top of what the same owner wished before: what is not said stays, also from a drain to
+/// maintenance and back.
 fn merged(before: Option<&Intent>, asked: &Asked, now: SystemTime) -> Intent {
-    let before = before.filter(|before| before.wish == asked.wish && before.is_in_force(now));
+    let before = before.filter(|before| before.is_in_force(now));
+    let same = before.filter(|before| before.wish == asked.wish);
     // People read these times in Consul's UI: whole seconds will do.
     let second = Duration::from_secs(1);
     let until = asked.lasting.and_then(|lasting| now.checked_add(lasting)?.checked_add(second));
@@ -171,7 +173,7 @@ fn merged(before: Option<&Intent>, asked: &Asked, now: SystemTime) -> Intent {
         wish: asked.wish,
         reason: asked.reason.clone().or_else(|| Some(before?.reason.clone())).unwrap_or_default(),
         owner: asked.owner.clone(),
-        since: before.map_or(whole_seconds(now), |before| before.since),
+        since: same.map_or(whole_seconds(now), |same| same.since),
         until: until.map(whole_seconds).or_else(|| before?.until),
     }
 }

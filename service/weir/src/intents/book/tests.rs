@@ -24,7 +24,7 @@ fn what_is_not_said_stays_as_it_was() {
     let longer = merged(Some(&first), &asked("bob", Wish::Maint, Some(60), None), later);
     assert_eq!(longer, Intent { until: Some(later + Duration::from_secs(61)), ..first.clone() });
     let other = merged(Some(&first), &asked("bob", Wish::Drain, None, None), later);
-    assert_eq!((other.until, other.since, other.reason.as_str()), (None, later, ""));
+    assert_eq!(other, Intent { wish: Wish::Drain, since: later, ..first.clone() });
     let after = start + Duration::from_secs(61);
     assert_eq!(merged(Some(&first), &asked("bob", Wish::Maint, None, None), after).until, None);
 }
