@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 
 use crate::history::Demand;
 
@@ -11,6 +12,7 @@ use crate::history::Demand;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decision {
     /// When it was made.
+    #[serde(serialize_with = "in_iso_8601")]
     pub at: SystemTime,
     /// The policy's ID.
     pub policy_id: String,
@@ -149,6 +151,7 @@ pub enum Rule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LastScale {
     /// When.
+    #[serde(serialize_with = "in_iso_8601")]
     pub at: SystemTime,
     /// Which way.
     pub direction: Direction,
@@ -172,5 +175,27 @@ impl Direction {
             std::cmp::Ordering::Less => Some(Self::Down),
             std::cmp::Ordering::Equal => None,
         }
+    }
+}
+
+/// As people and other programs read times; nothing for one beyond the calendar.
+fn in_iso_8601<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    Timestamp::try_from(*time).ok().serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_iso_8601() {
+        let at = |millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+        let last = LastScale { at: at(1_770_120_000_250), direction: Direction::Up };
+        let expected = serde_json::json!({"at": "2026-02-03T12:00:00.25Z", "direction": "up"});
+        assert_eq!(serde_json::to_value(last).unwrap(), expected);
+        let beyond = LastScale { at: at(u64::MAX / 2), ..last };
+        assert_eq!(serde_json::to_value(beyond).unwrap()["at"], serde_json::Value::Null);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What a group's load is, or why that is not known.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,7 +65,8 @@ pub struct Load {
     /// Whether there are clearly more of these than in the minute before.
     pub errors_rise: bool,
     /// How long there has been no work at all, as far as it was watched without a gap; `None` where there is
-    /// some.
+    /// some. Written in seconds.
+    #[serde(serialize_with = "in_seconds")]
     pub idle: Option<Duration>,
     /// Instances that take new sessions.
     pub serving: u64,
@@ -78,6 +79,11 @@ pub struct Load {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 fn is_zero(number: &f64) -> bool {
     *number == 0.0
+}
+
+#[expect(clippy::ref_option, reason = "serde wants a reference")]
+fn in_seconds<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.as_secs_f64()).serialize(serializer)
 }
 
 impl Load {

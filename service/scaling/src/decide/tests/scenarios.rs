@@ -26,6 +26,18 @@ fn a_deploy_that_resets_the_count_at_peak() {
 }
 
 #[test]
+fn what_is_told_of_a_decision_has_times_that_others_can_read() {
+    let Demand::Known(load) = calm(0.0, 2) else { panic!("known") };
+    let idle = Demand::Known(Load { idle: Some(Duration::from_millis(1500)), ..load });
+    let last_scale = Some(LastScale { at: ago(60), direction: Direction::Up });
+    let told = json!(decide(&plain(1, 9), &Seen { last_scale, ..seen(2, idle) }, now()));
+    assert_eq!(told["at"], "1970-01-12T13:46:40Z");
+    assert_eq!(told["last_scale"]["at"], "1970-01-12T13:45:40Z");
+    assert_eq!(told["demand"]["known"]["idle"], 1.5);
+    assert!(!told.to_string().contains("nanos"), "{told}");
+}
+
+#[test]
 fn a_canary_that_waits_for_promotion() {
     // The canary serves on top of the four; its deployment blocks, and nobody's rollout is superseded.
     let rush = Load {
