@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::cursor::Stamp;
 use crate::gate::Gate;
 use crate::options::Auth;
 use crate::token::Token;
-use crate::{Error, Options, decode, tls};
+use crate::{Error, Options, Reach, decode, tls};
 
 /// A connection that is not there after this long will not come.
 pub(crate) const CONNECT: Duration = Duration::from_secs(5);
@@ -214,6 +214,15 @@ impl Client {
         Ok(leader)
     }
 
+    /// The leader's address, as a probe asks for it. What was found not to be Consul has to show that it is by more than
+    /// that: Nomad would answer too.
+    pub(crate) async fn probe(&self, reach: Reach) -> Result<String, Error> {
+        if reach == Reach::NotConsul {
+            self.get(&Read::new(["health", "service", "consul"]).brief()).await?;
+        }
+        self.leader().await
+    }
+
     /// The bytes of a key; `None` where there is no such key.
     pub async fn kv_get(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
         let reply = self.get(&Read::key(path).param("raw", "")).await?;
@@ -330,10 +339,15 @@ impl Client {
         let known_leader = response.headers().get("x-consul-knownleader");
         let lacks_leader = known_leader.is_some_and(|known| known == "false");
         let stamp = stamp(response.headers());
+        let foreign = is_foreign(&what, read, status, response.headers());
         let body = match response.bytes().await {
             Ok(body) => body,
             Err(source) => return Err(Error::BrokenOff { what, source: source.without_url() }),
         };
+        if foreign {
+            let answer = format!("it answered {what} with {} {:?}", status.as_u16(), excerpt(&body));
+            return Err(Error::NotConsul { address: self.shared.address.clone(), answer });
+        }
         let found = status != StatusCode::NOT_FOUND;
         if !status.is_success() && (found || !read.may_be_missing) {
             return Err(refusal(&self.shared.address, what, status, &body));
@@ -415,12 +429,32 @@ fn causes<'a>(
     })
 }
 
+/// Whether somebody else answered. Consul says by headers that it is Consul where it reads what changes, never answers
+/// in HTML, and knows all that it is asked for here but for keys and sessions. What fails may be a proxy before it.
+fn is_foreign(what: &str, read: &Read, status: StatusCode, headers: &HeaderMap) -> bool {
+    let by_consul = headers.keys().any(|name| name.as_str().starts_with("x-consul-"));
+    if by_consul || status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return false;
+    }
+    let begins =
+        |name, with: &[u8]| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(with));
+    if status.is_redirection() {
+        // Consul leads to another path at the most.
+        return begins(LOCATION, b"http");
+    }
+    let html = begins(CONTENT_TYPE, b"text/html");
+    let missing = status == StatusCode::NOT_FOUND;
+    let indexed = what.starts_with("GET ") && read.path.first().is_none_or(|first| first != "status");
+    html || (missing && !read.may_be_missing) || (indexed && (missing || status.is_success()))
+}
+
 fn refusal(address: &str, what: String, status: StatusCode, body: &[u8]) -> Error {
     let body = excerpt(body);
     let address = address.to_owned();
     match status {
         StatusCode::TOO_MANY_REQUESTS => Error::TooManyRequests { address, body },
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Error::Denied { what, body },
+        _ if body.contains("HTTP request to an HTTPS server") => Error::TlsAlone { address },
         _ if body.contains("No cluster leader") => Error::NoLeader { address },
         // These say 500 to what the one request asks for, not to the state of Consul.
         _ if ["No path to datacenter", "invalid session"].iter().any(|words| body.contains(words)) => {
@@ -536,10 +570,58 @@ mod tests {
         let error = client(&format!("https://{address}")).leader().await.unwrap_err();
         plain.await.unwrap();
         assert!(matches!(error, Error::NoTls { .. }), "{error:?}");
-        assert_eq!(error.reach(), Some(crate::Reach::Unreachable));
+        assert_eq!(error.reach(), Some(Reach::Unreachable));
         let text = error.chain();
         let said = format!("what listens at {address} does not speak TLS");
         assert!(text.starts_with(&said) && text.contains(&format!("http://{address}")), "{text}");
+    }
+
+    #[test]
+    fn who_does_not_answer_as_consul_does_is_somebody_else() {
+        let foreign = |what: &str, status, headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                (name.parse::<reqwest::header::HeaderName>().unwrap(), HeaderValue::from_static(value))
+            });
+            let (verb, path) = what.split_once(" /v1/").unwrap();
+            let (path, key) = (path.split('/'), path.starts_with("kv/"));
+            let read = Read { may_be_missing: key || what.contains("renew"), ..Read::new(path) };
+            is_foreign(&format!("{verb} x"), &read, StatusCode::from_u16(status).unwrap(), &headers.collect())
+        };
+        let (indexed, html) = (("x-consul-index", "7"), ("content-type", "text/html;charset=utf-8"));
+        for (what, status, headers) in [
+            ("GET /v1/health/service/web", 404, &[][..]),
+            ("GET /v1/health/service/web", 200, &[]),
+            ("GET /v1/health/service/web", 200, &[html]),
+            ("GET /v1/health/service/web", 403, &[html]),
+            ("GET /v1/health/service/web", 302, &[("location", "https://a/v1")]),
+            ("GET /v1/kv/a", 404, &[]),
+            ("GET /v1/status/leader", 404, &[]),
+            ("GET /v1/status/leader", 200, &[html]),
+            ("PUT /v1/session/create", 404, &[]),
+        ] {
+            assert!(foreign(what, status, headers), "{what} {status} {headers:?}");
+        }
+        for (what, status, headers) in [
+            ("GET /v1/health/service/web", 200, &[indexed][..]),
+            ("GET /v1/health/service/web", 403, &[]),
+            ("GET /v1/health/service/web", 503, &[html]),
+            ("GET /v1/kv/a", 404, &[indexed]),
+            ("GET /v1/kv/a", 200, &[indexed, html]),
+            ("GET /v1/kv/a", 301, &[html, ("location", "/v1/kv/b")]),
+            ("GET /v1/status/leader", 200, &[]),
+            ("PUT /v1/session/renew/a", 404, &[]),
+            ("PUT /v1/kv/a", 200, &[]),
+        ] {
+            assert!(!foreign(what, status, headers), "{what} {status} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn an_https_port_that_is_asked_in_http_is_said_to_be_one() {
+        let body = b"Client sent an HTTP request to an HTTPS server.\n";
+        let error = refusal("c:8501", "GET x".into(), StatusCode::BAD_REQUEST, body);
+        assert!(error.to_string().contains("write https://c:8501"), "{error}");
+        assert_eq!(error.reach(), Some(Reach::Unreachable));
     }
 
     #[test]
@@ -548,7 +630,7 @@ mod tests {
             |body: &str| refusal("c", "GET x".into(), StatusCode::INTERNAL_SERVER_ERROR, body.as_bytes());
         assert_eq!(error("No path to datacenter").reach(), None);
         assert_eq!(error("rpc error: Permission denied").reach(), None);
-        assert_eq!(error("No cluster leader").reach(), Some(crate::Reach::NoLeader));
-        assert_eq!(error("boom").reach(), Some(crate::Reach::Failing));
+        assert_eq!(error("No cluster leader").reach(), Some(Reach::NoLeader));
+        assert_eq!(error("boom").reach(), Some(Reach::Failing));
     }
 }

@@ -88,6 +88,22 @@ pub enum Error {
         #[source]
         source: reqwest::Error,
     },
+    /// Nothing but TLS is spoken there.
+    #[error(
+        "what listens at {address} speaks TLS alone, but http is asked for; write https://{address} as Consul's address"
+    )]
+    TlsAlone {
+        /// Where.
+        address: String,
+    },
+    /// The answer bears no sign of Consul's.
+    #[error("what answers at {address} is not Consul: {answer}; is this Consul's HTTP port (8500 is usual)?")]
+    NotConsul {
+        /// Where.
+        address: String,
+        /// What was asked, and what came.
+        answer: String,
+    },
     /// One side does not trust the other's certificate, or they have no TLS in common.
     #[error(
         "TLS with Consul at {address} failed; in block ssl, set ca_cert to the authority that signed Consul's certificate, \
@@ -103,7 +119,7 @@ pub enum Error {
     },
     /// The connection was taken and closed at once, without an answer.
     #[error(
-        "Consul at {address} closed the connection without an answer; where it keeps doing so, its limits.http_max_conns_per_client (200 by default) is used up: raise it there, or lower max_connections here"
+        "Consul at {address} closed the connection without an answer; where it keeps doing so, its limits.http_max_conns_per_client (200 by default) is used up (raise it there, or lower max_connections here), or this is not its HTTP port (8500 is usual; 8300 is for its servers alone)"
     )]
     Closed {
         /// Where.
@@ -193,10 +209,12 @@ impl Error {
         match self {
             Self::Unreachable { .. }
             | Self::NoTls { .. }
+            | Self::TlsAlone { .. }
             | Self::Handshake { .. }
             | Self::TimedOut { .. }
             | Self::BrokenOff { .. } => Some(Reach::Unreachable),
             Self::Closed { .. } | Self::TooManyRequests { .. } => Some(Reach::Refused),
+            Self::NotConsul { .. } => Some(Reach::NotConsul),
             Self::NoLeader { .. } => Some(Reach::NoLeader),
             Self::Server { .. } => Some(Reach::Failing),
             Self::TokenFile { .. } => Some(Reach::Denied),

@@ -129,7 +129,7 @@ impl Gate {
             // From when the last one was sent: one without an answer was waited for already.
             tokio::time::sleep_until(asked + jittered(delay(failures, reach), fastrand::f64())).await;
             asked = Instant::now();
-            match client.leader().await {
+            match client.probe(reach).await {
                 Ok(leader) => self.open(&leader),
                 Err(error) => self.still_closed(&error),
             }

@@ -16,6 +16,8 @@ pub enum Reach {
     Ok,
     /// It answers, but its servers have no leader.
     NoLeader,
+    /// Something answers, which is not Consul's HTTP API.
+    NotConsul,
     /// No connection, no answer in time, or one that broke off.
     Unreachable,
     /// HTTP 429, or connections closed at accept: too many connections from this machine.

@@ -235,7 +235,8 @@ impl Follower {
             }
             Event::Problem(query, problem) if self.wanted.contains(&query) => {
                 if self.problems.get(&query) != Some(&problem) {
-                    tracing::warn!(%query, problem, "not answered: its last answer stays");
+                    let known = catalogue.get(&query).is_some();
+                    tracing::warn!(%query, problem, "not answered: {}", what_holds(known));
                     self.problems.insert(query, problem);
                 }
                 false
@@ -257,6 +258,11 @@ impl Follower {
             problems: self.problems.clone(),
         }
     }
+}
+
+/// What a query that is not answered leaves in the catalogue.
+fn what_holds(known: bool) -> &'static str {
+    if known { "its last answer stays" } else { "nothing is known of it yet" }
 }
 
 /// One blocking query for one query.

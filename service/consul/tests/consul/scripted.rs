@@ -118,6 +118,35 @@ async fn too_many_requests_name_consuls_limit() {
 }
 
 #[tokio::test]
+async fn somebody_else_at_the_address_is_not_taken_for_consul() {
+    for other in [Status(404, "<!DOCTYPE HTML>"), Status(200, "[]")] {
+        // It knows a leader, as Nomad does. The probe before the last step finds Consul.
+        let steps = [other.clone(), other.clone(), other, Port(9, 5, &[]), Port(1, 5, &[])];
+        let (fake, mut seen) = script(steps).await;
+        until("reported", &mut seen.health, |health| {
+            assert_ne!(health.state, Reach::Ok);
+            health.error.as_ref().is_some_and(|text| text.contains("is this Consul's HTTP port"))
+        })
+        .await;
+        let health = seen.health.borrow().clone();
+        assert_eq!((health.state, health.problems.len()), (Reach::NotConsul, 0));
+        until("still", &mut seen.health, |health| {
+            assert!(health.state == Reach::NotConsul || fake.asked().len() >= 4, "{health:?}");
+            health.state == Reach::Ok
+        })
+        .await;
+        reaches(&mut seen, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_not_missing_because_somebody_else_does_not_know_it() {
+    let fake = Fake::start([Status(404, "not found")]).await;
+    let error = Client::new(options(&fake.address)).unwrap().kv_get("a").await.unwrap_err();
+    assert!(matches!(error, Error::NotConsul { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_connection_closed_at_accept_names_consuls_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = Client::new(options(&listener.local_addr().unwrap().to_string())).unwrap();
@@ -129,7 +158,8 @@ async fn a_connection_closed_at_accept_names_consuls_limit() {
     let error = client.leader().await.unwrap_err();
     closing.abort();
     assert!(matches!(error, Error::Closed { .. }), "{error:?}");
-    assert!(error.to_string().contains("http_max_conns_per_client"));
+    let text = error.to_string();
+    assert!(text.contains("http_max_conns_per_client") && text.contains("not its HTTP port"), "{text}");
 }
 
 #[tokio::test]
