@@ -18,6 +18,20 @@ pub(crate) struct Found {
     pub(crate) mistakes: Vec<Problem>,
     /// What should be bettered: works as it is.
     pub(crate) warnings: Vec<Problem>,
+    /// What nothing can be said of: it was not read.
+    pub(crate) unchecked: Vec<Problem>,
+}
+
+impl Found {
+    /// The last word where there are no mistakes.
+    pub(crate) fn verdict(&self) -> String {
+        let found = match self.warnings.len() {
+            0 => "no problems found".to_owned(),
+            1 => "no mistakes found, and one warning".to_owned(),
+            count => format!("no mistakes found, and {count} warnings"),
+        };
+        if self.unchecked.is_empty() { found } else { format!("{found}, but not all was checked") }
+    }
 }
 
 /// Everything that is wrong, and everything that could be better.
@@ -32,7 +46,7 @@ pub(crate) async fn check(configs: &[PathBuf], jobs: &[PathBuf]) -> Found {
     let jobs = job_check::check_all(jobs, None).await;
     mistakes.extend(jobs.mistakes);
     warnings.extend(jobs.warnings);
-    Found { mistakes, warnings }
+    Found { mistakes, warnings, unchecked: jobs.unchecked }
 }
 
 fn check_template(template: &config::Template) -> Vec<Problem> {

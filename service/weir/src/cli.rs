@@ -145,7 +145,7 @@ pub(crate) enum Policy {
     /// Check the scaling blocks of job files; every mistake at once. Exit code 1 if there is any.
     ///
     /// With a Nomad, given or configured, it is asked to parse the files: it knows what variables and functions come to.
-    /// Nothing is changed there. Without one, policies that hold such things are passed over.
+    /// Nothing is changed there. Without one, policies that hold such things are passed over, and named.
     #[command(after_help = "Examples:\n  weir policy check jobs/web.nomad.hcl\n  weir policy check --nomad \
                             http://127.0.0.1:4646 jobs/*.nomad.hcl")]
     Check {

@@ -152,7 +152,7 @@ fn configured(paths: &[PathBuf]) -> Option<Config> {
 }
 
 async fn check(paths: &[PathBuf], jobs: &[PathBuf]) -> ExitCode {
-    say_found(check::check(paths, jobs).await)
+    say_found(&check::check(paths, jobs).await)
 }
 
 /// With the Nomad that is given or configured, where there is one.
@@ -170,23 +170,21 @@ async fn check_policies(
         },
     };
     let nomad = block.map(|block| clients::nomad(&block, &environment())).transpose()?;
-    Ok(say_found(job_check::check_all(jobs, nomad.as_ref()).await))
+    Ok(say_found(&job_check::check_all(jobs, nomad.as_ref()).await))
 }
 
-fn say_found(found: check::Found) -> ExitCode {
-    let check::Found { mistakes, warnings } = found;
-    report(&mistakes);
-    for warning in &warnings {
+fn say_found(found: &check::Found) -> ExitCode {
+    report(&found.mistakes);
+    for warning in &found.warnings {
         say(&mut std::io::stderr(), &warning.as_warning());
     }
-    if !mistakes.is_empty() {
+    for unchecked in &found.unchecked {
+        say(&mut std::io::stderr(), &unchecked.as_note());
+    }
+    if !found.mistakes.is_empty() {
         return ExitCode::FAILURE;
     }
-    match warnings.len() {
-        0 => print("no problems found"),
-        1 => print("no mistakes found, and one warning"),
-        count => print(&format!("no mistakes found, and {count} warnings")),
-    }
+    print(&found.verdict());
     ExitCode::SUCCESS
 }
 

@@ -23,6 +23,11 @@ impl Problem {
         format!("{}: warning: {}", self.place(), self.message)
     }
 
+    /// As what is good to know: `FILE:LINE: note: …`.
+    pub(crate) fn as_note(&self) -> String {
+        format!("{}: note: {}", self.place(), self.message)
+    }
+
     fn place(&self) -> String {
         match self.line {
             0 => self.file.display().to_string(),

@@ -1,10 +1,11 @@
 //! Whether the scaling blocks of a Nomad job file are right.
 //!
 //! In: the file, and a Nomad that can parse it where one is given: it knows what variables and functions come
-//! to. Without one, blocks that hold such things are passed over. Out: mistakes, and warnings of what works
-//! and will hurt, with file and line.
+//! to. Without one, blocks that hold such things are passed over. Out: mistakes, warnings of what works and
+//! will hurt, and what was not checked, with file and line.
 
 mod hcl;
+mod keys;
 mod place;
 
 use std::path::{Path, PathBuf};
@@ -29,35 +30,36 @@ pub(crate) async fn check_all(paths: &[PathBuf], nomad: Option<&Client>) -> Foun
         let found = check(path, nomad).await;
         all.mistakes.extend(found.mistakes);
         all.warnings.extend(found.warnings);
+        all.unchecked.extend(found.unchecked);
     }
     all
 }
 
 /// Checks one file.
 async fn check(path: &Path, nomad: Option<&Client>) -> Found {
-    let mistake =
-        |line, message| Found { mistakes: vec![Problem::new(path, line, message)], ..Found::default() };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => return mistake(0, format!("cannot be read: {error}")),
-    };
-    let body = match hcl_edit::parser::parse_body(&text) {
-        Ok(body) => body,
-        Err(error) => {
-            let message = format!("this is not HCL: {}", error.message().trim());
-            return mistake(error.location().line(), message);
-        }
-    };
+    let unread = |mistake| Found { mistakes: vec![mistake], ..Found::default() };
+    read(path, nomad).await.unwrap_or_else(unread)
+}
+
+/// What was found in a file; the mistake that keeps it from being read.
+async fn read(path: &Path, nomad: Option<&Client>) -> Result<Found, Problem> {
+    let mistake = |line, message: String| Problem::new(path, line, message);
+    let text =
+        std::fs::read_to_string(path).map_err(|error| mistake(0, format!("cannot be read: {error}")))?;
+    let body = hcl_edit::parser::parse_body(&text).map_err(|error| {
+        mistake(error.location().line(), format!("this is not HCL: {}", error.message().trim()))
+    })?;
+    if body.get_blocks("job").next().is_none() {
+        let message = "there is no block `job`, so nothing was checked: name a Nomad job file";
+        return Err(mistake(0, message.to_owned()));
+    }
     let parsed = match nomad {
         None => None,
-        Some(client) => match client.parse(&text).await {
-            Ok(job) => Some(job),
-            Err(error) => return mistake(0, chain(&error)),
-        },
+        Some(client) => Some(client.parse(&text).await.map_err(|error| mistake(0, chain(&error)))?),
     };
     let mut file = JobFile { path, text: &text, parsed, found: Found::default() };
     file.scalings(&body);
-    file.found
+    Ok(file.found)
 }
 
 /// A job file, as far as its scaling blocks go.
@@ -71,12 +73,18 @@ struct JobFile<'a> {
 
 impl JobFile<'_> {
     fn scalings(&mut self, body: &Body) {
+        let mut any = false;
         for job in body.get_blocks("job") {
             for group in job.body.get_blocks("group") {
+                self.mistakes(keys::of_group(group));
                 for scaling in group.body.get_blocks("scaling") {
+                    any = true;
                     self.scaling(job, group, scaling);
                 }
             }
+        }
+        if !any {
+            self.unchecked(0, "no block `scaling` in a group of this job: there was nothing to check");
         }
     }
 
@@ -85,8 +93,11 @@ impl JobFile<'_> {
         if scaling.body.get_attribute("max").is_none() {
             self.mistake(&whole, "block `scaling` needs `max`; Nomad refuses the job without");
         }
+        self.mistakes(keys::of_scaling(scaling));
         let block = scaling.body.get_blocks("policy").next();
-        let Some(raw) = self.raw(job, group, scaling, block) else { return };
+        let Some(raw) = self.raw(job, group, scaling, block) else {
+            return self.computed(scaling, block);
+        };
         // From its first word to its end.
         let inside = block.and_then(|policy| Some(policy.ident.span()?.start..policy.span()?.end));
         match parse(&raw) {
@@ -110,6 +121,7 @@ impl JobFile<'_> {
         let policy = match (known, policy) {
             (Some(scaling), _) => scaling["Policy"].clone(),
             (None, Some(policy)) => blocks(&policy.body)?,
+            (None, None) if scaling.body.get_blocks("dynamic").next().is_some() => return None,
             (None, None) => Value::Null,
         };
         let bound = |name: &str, written: &str| {
@@ -178,6 +190,24 @@ impl JobFile<'_> {
         let delays: Option<Vec<Duration>> =
             written.map(|attribute| parse_duration(attribute.value.as_str()?)).collect();
         Some(delays?.into_iter().max().unwrap_or_default())
+    }
+
+    /// Only Nomad can tell what this policy comes to.
+    fn computed(&mut self, scaling: &Block, policy: Option<&Block>) {
+        let at = policy.unwrap_or(scaling).ident.span().unwrap_or_default();
+        let message = "this policy was not checked: it holds variables or functions; `weir policy check --nomad \
+                       ADDRESS` asks Nomad what they come to";
+        self.unchecked(line(self.text, &at), message);
+    }
+
+    fn unchecked(&mut self, line: usize, message: &str) {
+        self.found.unchecked.push(Problem::new(self.path, line, message));
+    }
+
+    fn mistakes(&mut self, found: Vec<(Span, String)>) {
+        for (at, message) in found {
+            self.mistake(&at, &message);
+        }
     }
 
     fn mistake(&mut self, at: &Span, message: &str) {

@@ -14,6 +14,12 @@ fn text(policy: &str, group: &str) -> String {
 
 /// The mistakes and the warnings in a file.
 async fn found(text: &str, nomad: Option<&Client>) -> (Vec<String>, Vec<String>) {
+    let (mistakes, warnings, _) = all(text, nomad).await;
+    (mistakes, warnings)
+}
+
+/// The mistakes, the warnings, and what was not checked.
+async fn all(text: &str, nomad: Option<&Client>) -> (Vec<String>, Vec<String>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("web.nomad.hcl");
     std::fs::write(&path, text).unwrap();
@@ -22,7 +28,7 @@ async fn found(text: &str, nomad: Option<&Client>) -> (Vec<String>, Vec<String>)
     let words = |problems: Vec<Problem>| {
         problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect::<Vec<_>>()
     };
-    (words(found.mistakes), words(found.warnings))
+    (words(found.mistakes), words(found.warnings), words(found.unchecked))
 }
 
 const GOOD: &str = "check \"load\" {\n source = \"haproxy\"\n strategy \"concurrency\" {}\n}";
@@ -51,6 +57,48 @@ async fn mistakes_are_found_where_they_stand() {
     assert!(mistakes.iter().any(|one| one.contains("two checks are labelled \"load\"")), "{mistakes:?}");
     let (mistakes, _) = found("job \"web\" {\n", None).await;
     assert!(mistakes.len() == 1 && mistakes[0].contains("this is not HCL"), "{mistakes:?}");
+}
+
+#[tokio::test]
+async fn keys_of_scaling_that_nomad_does_not_know_are_found() {
+    let text = text(GOOD, "scalng {}").replace("policy {", "enabeld = true\npolcy {");
+    let (mistakes, _) = found(&text, None).await;
+    let said = [
+        "web.nomad.hcl:3: unknown key `scalng` in block `group`; did you mean `scaling`?",
+        "web.nomad.hcl:7: unknown key `enabeld` in block `scaling`; did you mean `enabled`?",
+        "web.nomad.hcl:8: unknown key `polcy` in block `scaling`; did you mean `policy`?",
+    ];
+    assert_eq!(mistakes, said);
+    let known = "enabled = true\ntype = \"horizontal\"\ndynamic \"policy\" {}\npolicy {";
+    assert_eq!(found(&self::text(GOOD, DELAY).replace("policy {", known), None).await, (vec![], vec![]));
+    let (mistakes, _) = found(&self::text(GOOD, "").replace("policy {", "policy = {}\npolicy {"), None).await;
+    assert_eq!(mistakes, ["web.nomad.hcl:7: `policy` is a block: write policy { … } without `=`"]);
+}
+
+#[tokio::test]
+async fn what_was_not_read_is_not_passed_as_checked() {
+    for no_job in ["", "consul {}\n", "scaling {}\n"] {
+        let (mistakes, _) = found(no_job, None).await;
+        assert!(mistakes.len() == 1 && mistakes[0].contains("there is no block `job`"), "{mistakes:?}");
+    }
+    let (mistakes, _, unchecked) = all("job \"web\" {}\n", None).await;
+    assert!(mistakes.is_empty() && unchecked.len() == 1, "{mistakes:?} {unchecked:?}");
+    assert!(unchecked[0].starts_with("web.nomad.hcl: no block `scaling` in a group"), "{unchecked:?}");
+    let computed = text(&format!("cooldown = \"${{var.max}}s\"\n{GOOD}"), DELAY);
+    let (_, _, unchecked) = all(&computed, None).await;
+    assert!(unchecked.len() == 1, "{unchecked:?}");
+    assert!(unchecked[0].starts_with("web.nomad.hcl:7: this policy was not checked"), "{unchecked:?}");
+    assert_eq!(all(&text(GOOD, DELAY), None).await.2, Vec::<String>::new());
+}
+
+#[test]
+fn the_verdict_tells_what_it_is_of() {
+    let unchecked = vec![Problem::new("web.hcl", 7, "this policy was not checked")];
+    assert_eq!(Found::default().verdict(), "no problems found");
+    assert_eq!(
+        Found { unchecked, ..Found::default() }.verdict(),
+        "no problems found, but not all was checked"
+    );
 }
 
 #[tokio::test]
