@@ -148,7 +148,10 @@ impl Scales {
 fn section(html: &mut String, setting: &Setting, run: &Run, scales: &Scales) {
     let _ = write!(html, "<section><h2>{}</h2>", escape(&run.scaler));
     summary(html, &run.outcome);
+    // All three in one, so that they stay above one another where a narrow window scrolls them.
+    html.push_str("<div class=\"wide\">\n");
     html.extend(plots(setting, run, scales).map(|panel| panel.svg()));
+    html.push_str("</div>\n");
     reasons(html, run);
     html.push_str("</section>\n");
 }
@@ -238,5 +241,6 @@ mod tests {
         assert!(!html.contains("<script") && !html.contains("http"));
         assert_eq!(html.matches("<svg").count(), 3);
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
+        assert!(html.contains("<div class=\"wide\">\n<svg") && html.contains("</svg>\n</div>"));
     }
 }

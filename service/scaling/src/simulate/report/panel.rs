@@ -117,21 +117,20 @@ impl Panel<'_> {
         }
     }
 
-    /// The title, then each line's name after a piece of it.
+    /// The title, then what each mark and line is. It is one text, whose parts follow one another however wide the
+    /// reader's font is.
     fn legend(&self, svg: &mut String) {
-        let _ = write!(svg, "<text class=\"title\" x=\"{LEFT}\" y=\"14\">{}</text>", escape(self.title));
-        let mut x = WIDTH - RIGHT;
-        for line in self.lines.iter().rev() {
-            let _ = write!(
-                svg,
-                "<text class=\"tick\" x=\"{x:.0}\" y=\"14\" text-anchor=\"end\">{}</text>",
-                escape(line.name)
-            );
-            x -= line.name.chars().count() as f64 * 5.8 + 10.0;
-            let _ =
-                write!(svg, "<path class=\"line {}\" d=\"M{:.0} 10H{x:.0}\"/>", escape(line.class), x - 16.0);
-            x -= 30.0;
+        let title = escape(self.title);
+        let _ =
+            write!(svg, "<text class=\"tick\" x=\"{LEFT}\" y=\"14\"><tspan class=\"title\">{title}</tspan>");
+        if !self.steps.is_empty() {
+            entry(svg, "mark up", "▲", "count raised");
+            entry(svg, "mark down", "▼", "count lowered");
         }
+        for line in &self.lines {
+            entry(svg, &format!("key {}", line.class), "━━", line.name);
+        }
+        svg.push_str("</text>");
     }
 
     fn line(&self, svg: &mut String, line: &Line<'_>, top: f64) {
@@ -196,5 +195,40 @@ impl Panel<'_> {
                 escape(&words)
             );
         }
+    }
+}
+
+/// One entry of a legend: its sign, then its name.
+fn entry(svg: &mut String, class: &str, sign: &str, name: &str) {
+    let _ = write!(
+        svg,
+        "<tspan class=\"{}\" dx=\"18\">{sign}</tspan><tspan dx=\"5\">{}</tspan>",
+        escape(class),
+        escape(name)
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn legend(steps: &[Step]) -> String {
+        let points = vec![(0.0, 1.0)];
+        let line = Line { name: "a <b>", class: "count", filled: false, stepped: true, points };
+        let (title, lines) = ("Instances", vec![line]);
+        let panel = Panel { title, height: 90.0, length: 60.0, end: 4.0, lines, steps, times: false };
+        let mut svg = String::new();
+        panel.legend(&mut svg);
+        svg
+    }
+
+    #[test]
+    fn marks_are_explained_where_there_are_any() {
+        let signs = |steps| {
+            let legend = legend(steps);
+            ["▲", "count raised", "▼", "count lowered", "a &lt;b&gt;"].map(|part| legend.contains(part))
+        };
+        assert_eq!(signs(&[]), [false, false, false, false, true]);
+        assert_eq!(signs(&[Step { second: 3, from: 1, to: 2 }]), [true; 5]);
     }
 }

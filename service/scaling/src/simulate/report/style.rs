@@ -27,15 +27,15 @@ th, td { text-align: right; padding: 6px 10px; border-bottom: 1px solid var(--gr
 th { font-weight: 500; color: var(--soft); font-size: 13px;
   } th:first-child, td:first-child { text-align: left; }
 tr:last-child td { border-bottom: 0; } td.best { font-weight: 650; color: var(--up); }
-svg { display: block; width: 100%; height: auto; }
+svg { display: block; width: 100%; min-width: 800px; height: auto; }
 .tick { font-size: 11px; fill: var(--soft); } .title { font-size: 12px; font-weight: 600; fill: var(--text); }
 .grid { stroke: var(--grid); stroke-width: 1; fill: none; }
 .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; } .area { stroke: none; opacity: .16; }
-.line.load { stroke: var(--load); } .area.load { fill: var(--load); }
-.line.capacity { stroke: var(--capacity); } .area.capacity { fill: var(--capacity); }
-.line.work { stroke: var(--work); } .area.work { fill: var(--work); }
-.line.count { stroke: var(--count); } .area.count { fill: var(--count); }
-.line.queue { stroke: var(--queue); } .area.queue { fill: var(--queue); }
+.line.load { stroke: var(--load); } .area.load, .key.load { fill: var(--load); }
+.line.capacity { stroke: var(--capacity); } .area.capacity, .key.capacity { fill: var(--capacity); }
+.line.work { stroke: var(--work); } .area.work, .key.work { fill: var(--work); }
+.line.count { stroke: var(--count); } .area.count, .key.count { fill: var(--count); }
+.line.queue { stroke: var(--queue); } .area.queue, .key.queue { fill: var(--queue); }
 .mark.up { fill: var(--up); } .mark.down { fill: var(--down); }
 .hover { fill: transparent; } .hover:hover { fill: var(--soft); opacity: .14; }
 details { font-size: 13px; margin-top: 6px; } summary { cursor: pointer; color: var(--soft); }
