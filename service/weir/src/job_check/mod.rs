@@ -21,6 +21,7 @@ use crate::chain::chain;
 use crate::check::Found;
 use crate::config::Problem;
 pub(crate) use hcl::blocks;
+pub(crate) use place::line_of;
 use place::{Span, line, named};
 
 /// Checks all files, in their order.
@@ -98,18 +99,15 @@ impl JobFile<'_> {
         let Some(raw) = self.raw(job, group, scaling, block) else {
             return self.computed(scaling, block);
         };
-        // From its first word to its end.
-        let inside = block.and_then(|policy| Some(policy.ident.span()?.start..policy.span()?.end));
         match parse(&raw) {
             Ok(policy) => {
-                let inside = inside.as_ref().unwrap_or(&whole);
-                self.drains(&policy, group, inside);
-                self.begins_at_zero(&policy, group, inside);
+                self.drains(&policy, group, scaling);
+                self.begins_at_zero(&policy, group, scaling);
             }
             Err(problems) => {
                 for problem in problems {
-                    let at = inside.as_ref().map(|inside| named(self.text, inside, &problem.message));
-                    self.mistake(&at.unwrap_or_else(|| whole.clone()), &problem.to_string());
+                    let line = line_of(self.text, scaling, &problem);
+                    self.found.mistakes.push(Problem::new(self.path, line, problem.to_string()));
                 }
             }
         }
@@ -146,7 +144,7 @@ impl JobFile<'_> {
     }
 
     /// A decrease waits for sessions as long as `drain` says, a deploy as long as `shutdown_delay` does.
-    fn drains(&mut self, policy: &Policy, group: &Block, inside: &Span) {
+    fn drains(&mut self, policy: &Policy, group: &Block, scaling: &Block) {
         let Some(delay) = self.shutdown_delay(group) else { return };
         let drain = policy.drain.deadline;
         if policy.checks.is_empty() || drain <= delay {
@@ -157,12 +155,12 @@ impl JobFile<'_> {
             "scaling waits {drain} for sessions (`drain`) and a deploy only {delay} (`shutdown_delay` of the \
              group), so a deploy cuts what scaling would not: make `shutdown_delay` as long"
         );
-        let at = named(self.text, inside, "\"drain\"");
+        let at = named(self.text, scaling, "", "\"drain\"");
         self.found.warnings.push(Problem::new(self.path, line(self.text, &at), message));
     }
 
     /// A group that weir did not take to zero stays there.
-    fn begins_at_zero(&mut self, policy: &Policy, group: &Block, inside: &Span) {
+    fn begins_at_zero(&mut self, policy: &Policy, group: &Block, scaling: &Block) {
         let count = match self.group(&label(group)) {
             Some(known) => known["Count"].as_u64(),
             // Nomad takes `min`.
@@ -174,7 +172,7 @@ impl JobFile<'_> {
         }
         let message = "a deploy sets the count to 0, where weir leaves what it did not take there itself: give \
                        the group `count = 1`, or more";
-        let at = named(self.text, inside, "\"scale_to_zero\"");
+        let at = named(self.text, scaling, "", "\"scale_to_zero\"");
         self.found.warnings.push(Problem::new(self.path, line(self.text, &at), message.to_owned()));
     }
 

@@ -60,6 +60,20 @@ async fn mistakes_are_found_where_they_stand() {
 }
 
 #[tokio::test]
+async fn a_mistake_of_a_check_has_the_line_of_that_check() {
+    let asking = "check \"e\" {\n source = \"prometheus\"\n strategy \"target-value\" {\n target = 1\n }\n}";
+    let policy = format!("{GOOD}\ncheck \"c\" {{}}\n{asking}\n{GOOD}");
+    let (mistakes, _) = found(&text(&policy, DELAY), None).await;
+    let lines: Vec<&str> = mistakes.iter().filter_map(|one| one.get(..30)).collect();
+    let expected = [
+        "web.nomad.hcl:12: check \"c\": i",
+        "web.nomad.hcl:13: check \"e\": q",
+        "web.nomad.hcl:19: two checks a",
+    ];
+    assert_eq!(lines, expected, "{mistakes:?}");
+}
+
+#[tokio::test]
 async fn keys_of_scaling_that_nomad_does_not_know_are_found() {
     let text = text(GOOD, "scalng {}").replace("policy {", "enabeld = true\npolcy {");
     let (mistakes, _) = found(&text, None).await;

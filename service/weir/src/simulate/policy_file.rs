@@ -37,7 +37,9 @@ pub(super) fn read(path: &Path, group: Option<&str>) -> anyhow::Result<Policy> {
     };
     let raw = one.raw().with_context(|| shown.to_string())?;
     weir_scaling::parse(&raw).map_err(|problems| {
-        let problems: Vec<String> = problems.iter().map(|problem| format!("{shown}: {problem}")).collect();
+        let located =
+            |problem| format!("{shown}:{}: {problem}", job_check::line_of(&text, one.block, problem));
+        let problems: Vec<String> = problems.iter().map(located).collect();
         anyhow::anyhow!(problems.join("\n"))
     })
 }
@@ -137,7 +139,7 @@ mod tests {
         let computed = SCALING.replace("policy {", "policy {\n slots = var.slots\n");
         assert!(written(&computed, None).unwrap_err().contains("computes"));
         let misspelt = SCALING.replace("strategy", "stratgy");
-        assert!(written(&misspelt, None).unwrap_err().contains("strategy"));
+        assert!(written(&misspelt, None).unwrap_err().starts_with("web.hcl:5: check \"load\": unknown key"));
         assert!(written("scaling {", None).unwrap_err().contains("not HCL"));
     }
 
