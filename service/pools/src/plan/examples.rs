@@ -547,36 +547,45 @@ fn what_people_set_before_a_reload_is_known_with_its_reason() {
     assert_eq!(second.memory.by_hand, [set("a", Setting::State(Admin::Maint))]);
 }
 
+/// The plan for a text that the worker has loaded, or the one before it.
+fn plan_unsure(text: &str, observed: &Observed, memory: &Memory, is_unsure: bool) -> Plan {
+    let files = [Sections::parse(text)];
+    plan(&Situation {
+        loaded: &files,
+        wanted: &files,
+        observed,
+        memory,
+        can: Can { version: (2, 6, 12) },
+        options: &Options::default(),
+        cause: &|_| Cause::Gone,
+        wishes: &Wishes::default(),
+        wake: &WakeServers::default(),
+        is_unsure,
+        now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
+    })
+}
+
 #[test]
 fn what_a_worker_may_have_loaded_so_is_nobodys() {
     let (text, observed) = touched_by_hand();
-    let files = [Sections::parse(&*text)];
-    let situation = |memory: &Memory, is_unsure| {
-        plan(&Situation {
-            loaded: &files,
-            wanted: &files,
-            observed: &observed,
-            memory,
-            can: Can { version: (2, 6, 12) },
-            options: &Options::default(),
-            cause: &|_| Cause::Gone,
-            wishes: &Wishes::default(),
-            wake: &WakeServers::default(),
-            is_unsure,
-            now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
-        })
-    };
-    let sure = situation(&Memory::default(), false);
+    let sure = plan_unsure(&text, &observed, &Memory::default(), false);
     assert_eq!((commands(&sure), sure.by_hand.len()), (vec![], 2));
-    let unsure = situation(&Memory::default(), true);
+    let unsure = plan_unsure(&text, &observed, &Memory::default(), true);
     assert_eq!(unsure.by_hand, []);
     assert!(commands(&unsure).contains(&"set server web/b weight 1"), "{unsure:?}");
-    assert!(
-        commands(&unsure).iter().any(|command| command.starts_with("set server web/a state ")),
-        "{unsure:?}"
-    );
+    let is_brought_in = |command: &&str| command.starts_with("set server web/a state ");
+    assert!(commands(&unsure).iter().any(is_brought_in), "{unsure:?}");
     let mut known = Memory::default();
     known.by_hand.clone_from(&sure.by_hand);
-    let unsure = situation(&known, true);
+    let unsure = plan_unsure(&text, &observed, &known, true);
     assert_eq!((commands(&unsure), &unsure.by_hand), (vec![], &sure.by_hand));
+}
+
+#[test]
+fn a_slot_that_was_freed_in_the_other_text_is_taken_out_at_its_own_address() {
+    let text = format!("{} server b 10.0.0.2:80\n", BASE.replace("10.0.0.1:80", "0.0.0.0:1 disabled"));
+    let observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+    let unsure = plan_unsure(&text, &observed, &Memory::default(), true);
+    assert_eq!(commands(&unsure), ["set server web/a state maint"]);
+    assert_eq!(unsure.by_hand, []);
 }

@@ -33,19 +33,23 @@ impl Turn<'_> {
         let begun = self.situation.memory.server(subject.backend, subject.name);
         let loaded = view.loaded.and_then(|pool| Some((pool, pool.server(subject.name)?)));
         let wish = self.situation.wishes.get(subject.backend, subject.name);
-        let moved = if server.admin != Admin::Maint && is_to_be_disabled(view, member, begun, loaded) {
+        let is_nobodys = begun.is_none() && self.is_nobodys(subject);
+        let is_disabled_now = |loaded| is_to_be_disabled(view, member, begun, loaded);
+        let moved = if server.admin != Admin::Maint && is_disabled_now(loaded.filter(|_| !is_nobodys)) {
             // It serves until it is disabled: not at an address where nobody is.
             Move::None
         } else {
             self.address(view, subject, member, wish.is_none())?
         };
         let is_same = loaded.is_some_and(|(_, was)| was.says_the_same(member));
-        let is_settled = begun.is_none() && wish.is_none() && !self.is_nobodys(subject);
+        let is_settled = begun.is_none() && wish.is_none() && !is_nobodys;
         if is_settled && is_same && matches!(moved, Move::None | Move::Sent) {
             return self.unchanged(view, subject, member);
         }
         let options = view.options(view.wanted, member)?;
         let was = was(view, member, begun, loaded, &options)?;
+        // Then the text that it loaded said what it runs.
+        let was = if is_nobodys { server.as_loaded() } else { was };
         let is = options.changeable();
         let running = Running { signature: options.signature(), changeable: server.running(was, is) };
         let target = Target { options: &options, running, moved };
@@ -132,7 +136,7 @@ impl Turn<'_> {
         let key = format!("{} {}", subject.name, number.name);
         let sent = self.situation.memory.setting(subject.backend, &key);
         let is_sent = sent.is_some_and(|sent| [sent.from, sent.to].contains(&number.observed));
-        if number.observed != number.was && !is_sent && !self.is_nobodys(subject) {
+        if number.observed != number.was && !is_sent {
             self.number_by_hand(subject, number);
             return Ok(());
         }
@@ -179,7 +183,7 @@ impl Turn<'_> {
             Move::None | Move::Sent => {}
         }
         if target.options.has("disabled") {
-            let is_pending = !matches!(begun, None | Some(Begun::Joined { .. })) || self.is_nobodys(subject);
+            let is_pending = !matches!(begun, None | Some(Begun::Joined { .. }));
             return self.disabled(view, subject, !was_disabled || is_pending, target);
         }
         match begun {
@@ -191,10 +195,7 @@ impl Turn<'_> {
             }
             // One that a worker was told of when it started, or that is left from before.
             None if subject.name == WAKE => self.progress(view, subject, target, (self.situation.now, false)),
-            // No text drains a server.
-            Some(Begun::Joined { .. }) | None
-                if was_disabled || (subject.observed.admin == Admin::Maint && self.is_nobodys(subject)) =>
-            {
+            Some(Begun::Joined { .. }) | None if was_disabled => {
                 self.progress(view, subject, target, (self.situation.now, false))
             }
             Some(Begun::Joined { .. }) | None => {
@@ -271,6 +272,11 @@ fn is_to_be_disabled(
 }
 
 impl ObservedServer {
+    /// What a text says by which it runs so. None drains a server.
+    fn as_loaded(&self) -> Changeable {
+        Changeable { weight: self.weight, maxconn: self.maxconn, disabled: self.admin == Admin::Maint }
+    }
+
     /// What it runs with: what is wanted, as far as that is in force.
     fn running(&self, was: Changeable, is: Changeable) -> Changeable {
         Changeable {
