@@ -32,8 +32,12 @@ pub(crate) async fn advice(config: &Config) -> Vec<Problem> {
 
 /// Templates of HAProxy's configuration that no HAProxy loads: a slip in a path, after which every change is a reload without effect.
 pub(crate) fn unloaded(config: &Config) -> Vec<Problem> {
-    let names: Vec<String> =
-        config.haproxies.iter().flat_map(|haproxy| &haproxy.config).map(|path| shown(path)).collect();
+    let names: Vec<String> = config
+        .haproxies
+        .iter()
+        .flat_map(|haproxy| &haproxy.config)
+        .map(|path| path.display().to_string())
+        .collect();
     let is_loaded = |template: &&config::Template| {
         config.haproxies.iter().any(|haproxy| haproxy.loads(&template.destination))
     };
@@ -51,10 +55,6 @@ pub(crate) fn unloaded(config: &Config) -> Vec<Problem> {
         .filter(|template| !is_loaded(template))
         .filter(|template| has_sections(template));
     if names.is_empty() { Vec::new() } else { lost.map(told).collect() }
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 fn has_sections(template: &config::Template) -> bool {

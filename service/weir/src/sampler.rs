@@ -67,10 +67,7 @@ pub(crate) async fn run(
         was_read |= reading.is_ok();
         next = begin + pace.note(reading.as_ref().ok(), begin.elapsed());
         let seen = match &reading {
-            Ok(reading) => {
-                let version = version.of(&haproxy, reading).await;
-                Seen { unseen: unseen(&haproxy, &reading.completeness), ..seen(reading, version, &mut since) }
-            }
+            Ok(reading) => seen(&haproxy, reading, version.of(&haproxy, reading).await, &mut since),
             Err((_, error)) => {
                 Seen { state: Some(absent(&haproxy)), unseen: Some(error.clone()), ..Seen::default() }
             }
@@ -158,7 +155,7 @@ fn absent(haproxy: &Haproxy) -> HaproxyState {
     if asked { HaproxyState::NotRunning } else { HaproxyState::Unknown }
 }
 
-fn seen(reading: &Arc<Reading>, version: Option<Version>, since: &mut Since) -> Seen {
+fn seen(haproxy: &Haproxy, reading: &Arc<Reading>, version: Option<Version>, since: &mut Since) -> Seen {
     let Some(sample) = reading.current() else {
         let state = if reading.samples.is_empty() { HaproxyState::Unknown } else { HaproxyState::NotRunning };
         return Seen { state: Some(state), ..Seen::default() };
@@ -173,7 +170,7 @@ fn seen(reading: &Arc<Reading>, version: Option<Version>, since: &mut Since) -> 
         forgets_young: version.as_ref().is_some_and(|version| !version.at_least(3, 0)),
         version: version.map(|version| version.to_string()),
         old_workers: old_workers(reading),
-        unseen: None,
+        unseen: unseen(haproxy, &reading.completeness),
         servers: since.note(reading, Timestamp::now()),
         reading: Some(reading.clone()),
     }
@@ -181,12 +178,10 @@ fn seen(reading: &Arc<Reading>, version: Option<Version>, since: &mut Since) -> 
 
 /// Why not all of it was seen, where something is wrong with that.
 fn unseen(haproxy: &Haproxy, completeness: &Completeness) -> Option<String> {
-    match completeness {
-        Completeness::OldWorkersUnknown { reason } if haproxy.master_socket.is_some() => {
-            Some(format!("old workers are not seen, and no reload is possible: {reason}"))
-        }
-        _ => None,
-    }
+    let Completeness::OldWorkersUnknown { reason } = completeness else { return None };
+    haproxy.master_socket.as_ref()?;
+    let reload = if haproxy.reload_command.is_none() { ", and no reload is possible" } else { "" };
+    Some(format!("old workers are not seen{reload}: {reason}"))
 }
 
 fn old_workers(reading: &Reading) -> Option<usize> {
@@ -297,6 +292,23 @@ mod tests {
         let process = Process { node: 0, pid: 1, started: 0 };
         let sample = Sample { at: UNIX_EPOCH, process, leaving: false, backends: vec![backend] };
         Arc::new(Reading { samples: vec![sample], completeness: Completeness::Complete })
+    }
+
+    #[test]
+    fn old_workers_that_are_not_seen_are_said_where_they_should_be() {
+        let reason = "/m: no such socket".to_owned();
+        let unknown = Completeness::OldWorkersUnknown { reason };
+        let without = Haproxy::default();
+        let master = Haproxy { master_socket: Some("/m".into()), ..Haproxy::default() };
+        let command = Haproxy { reload_command: Some("true".into()), ..master.clone() };
+        let said = |haproxy| unseen(haproxy, &unknown);
+        assert_eq!(said(&without), None);
+        assert_eq!(
+            said(&master).unwrap(),
+            "old workers are not seen, and no reload is possible: /m: no such socket"
+        );
+        assert_eq!(said(&command).unwrap(), "old workers are not seen: /m: no such socket");
+        assert_eq!(unseen(&master, &Completeness::Complete), None);
     }
 
     #[test]

@@ -440,8 +440,7 @@ impl Live {
     /// Whether one of weir's files was written when the worker started, or later: so it may have loaded the text before. Those differ
     /// in what commands change.
     fn is_written_since(&self) -> bool {
-        let Some(process) = self.begun.process else { return false };
-        let started = UNIX_EPOCH + Duration::from_secs(process.started);
+        let Some(started) = self.started_at() else { return false };
         self.loaded.iter().any(|file| file.output.is_some() && file.modified + LATER > started)
     }
 
@@ -456,8 +455,13 @@ impl Live {
 
     /// A file that was certainly written after the worker had started.
     fn written_later(&self) -> Option<&Loaded> {
-        let started = UNIX_EPOCH + Duration::from_secs(self.begun.process?.started);
+        let started = self.started_at()?;
         self.loaded.iter().find(|file| file.modified > started + LATER)
+    }
+
+    /// When the worker started, to the second.
+    fn started_at(&self) -> Option<SystemTime> {
+        Some(UNIX_EPOCH + Duration::from_secs(self.begun.process?.started))
     }
 
     /// The maps, lists and certificates that the worker's configuration names.
