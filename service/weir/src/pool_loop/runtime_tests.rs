@@ -340,6 +340,22 @@ fn a_worker_that_was_not_planned_for_is_told_nothing_and_looked_at_at_once() {
     assert_eq!((world.ready(), world.reloads), (servers(&[3, 4]), 1));
 }
 
+/// Somebody reloads while the file is written: the worker may have loaded the text before, in which a server was disabled.
+#[test]
+fn what_a_worker_loaded_just_before_the_file_was_written_is_nobodys_doing() {
+    let minute = Duration::from_mins(1);
+    for (before, in_traffic) in [(Duration::ZERO, servers(&FIRST)), (minute, servers(&[1]))] {
+        let mut world = World::new();
+        world.start_worker();
+        let (_, server) =
+            world.worker.servers.iter_mut().find(|((_, name), _)| *name == instance(2).server()).unwrap();
+        server.admin = Admin::Maint;
+        world.modified = SystemTime::UNIX_EPOCH + Duration::from_secs(world.process.started) - before;
+        world.settle();
+        assert_eq!((world.ready(), world.reloads), (in_traffic, 1), "written {before:?} before");
+    }
+}
+
 /// Where that never ends it is not talked on and on.
 #[test]
 fn a_worker_that_is_always_another_is_waited_with() {
