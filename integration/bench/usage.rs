@@ -1,5 +1,6 @@
 //! What another process has used: CPU time from `/proc` (Linux only: elsewhere it is not known), memory from `ps`.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,7 +19,12 @@ pub(crate) struct Cpu {
 impl Cpu {
     /// `None` where there is no such process or no `/proc`.
     pub(crate) fn of(pid: u32) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Self::shown_in(Path::new(&format!("/proc/{pid}")))
+    }
+
+    /// Of the process or thread that this directory in `/proc` is about.
+    pub(crate) fn shown_in(directory: &Path) -> Option<Self> {
+        let stat = std::fs::read_to_string(directory.join("stat")).ok()?;
         // The program's name, in brackets, may hold anything.
         let (_, rest) = stat.rsplit_once(')')?;
         let mut ticks = rest.split_whitespace().skip(11).map_while(|field| field.parse::<u32>().ok());

@@ -1,4 +1,4 @@
-//! What weir costs: CPU time per change, idle, memory; and in a burst.
+//! What weir costs, beside the floor and consul-template: CPU time per change, idle, memory; and in a burst.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,11 @@ pub(crate) async fn cost(settings: &Settings) {
         settings.cost_changes
     );
     for size in &settings.sizes {
+        if settings.has_program("floor") {
+            let mut ground = Ground::new(*size, DEFAULT_LIMIT).await;
+            let running = Running::floor(&ground).await;
+            measure(settings, &mut ground, &running).await;
+        }
         if settings.has_program("weir") {
             let mut ground = Ground::new(*size, DEFAULT_LIMIT).await;
             let running = Running::weir(&ground).await;
@@ -43,9 +48,8 @@ struct Spent {
     over: Duration,
 }
 
-/// What a process uses while `work` is done.
-async fn spent(pid: Option<u32>, work: impl Future<Output = ()>) -> Spent {
-    let cpu = || pid.and_then(Cpu::of);
+/// What is used while `work` is done, by who has this CPU time.
+async fn spent(cpu: impl Fn() -> Option<Cpu>, work: impl Future<Output = ()>) -> Spent {
     let (before, begin) = (cpu(), Instant::now());
     work.await;
     let cpu = cpu().zip(before).map(|(after, before)| after.since(before));
@@ -53,17 +57,17 @@ async fn spent(pid: Option<u32>, work: impl Future<Output = ()>) -> Spent {
 }
 
 async fn measure(settings: &Settings, ground: &mut Ground, running: &Running) {
-    let pid = running.pid();
+    let cpu = || running.cpu();
     let before = generation(running).await;
     tokio::time::sleep(REST).await;
-    let busy = spent(pid, async {
+    let busy = spent(cpu, async {
         ground.changes(settings.cost_changes, PAUSE).await;
         tokio::time::sleep(REST).await;
     })
     .await;
-    let memory = pid.and_then(resident);
+    let memory = running.pid().and_then(resident);
     let after = generation(running).await;
-    let idle = spent(pid, tokio::time::sleep(busy.over)).await;
+    let idle = spent(cpu, tokio::time::sleep(busy.over)).await;
     println!(
         "| {} × {} | {} | {} | {} | {} | {} |",
         ground.size.0,
@@ -121,7 +125,7 @@ pub(crate) async fn burst() {
     let before = weir.generation(&haproxy).await;
     tokio::time::sleep(REST).await;
     let mut outcome = None;
-    let used = spent(Some(weir.pid()), async { outcome = Some(burst::run(&site, BURST).await) }).await;
+    let used = spent(|| Cpu::of(weir.pid()), async { outcome = Some(burst::run(&site, BURST).await) }).await;
     let burst = outcome.expect("the burst is over");
     wait_closely("all is settled", Duration::from_mins(1), async || burst.is_settled(&haproxy).await).await;
     let settled = burst.last.elapsed();

@@ -3,17 +3,21 @@
 
 use std::io::BufReader;
 use std::net::{Shutdown, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use serde_json::Value;
 
+use crate::usage::Cpu;
 use crate::wire;
 
 /// The loop, running. Dropped, it ends.
 pub(crate) struct Floor {
     consul: TcpStream,
     thread: Option<JoinHandle<()>>,
+    /// What `/proc` has of its thread.
+    shown_in: Option<PathBuf>,
 }
 
 impl Floor {
@@ -21,8 +25,17 @@ impl Floor {
     pub(crate) fn start(consul: u16, stats: PathBuf) -> Self {
         let stream = wire::connect(consul).expect("Consul answers");
         let consul = stream.try_clone().expect("the connection is cloned");
-        let thread = std::thread::spawn(move || while_open(BufReader::new(stream), &stats));
-        Self { consul, thread: Some(thread) }
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let _ = tell.send(own_thread());
+            while_open(BufReader::new(stream), &stats);
+        });
+        Self { consul, thread: Some(thread), shown_in: told.recv().ok().flatten() }
+    }
+
+    /// Its CPU time, where that is known.
+    pub(crate) fn cpu(&self) -> Option<Cpu> {
+        Cpu::shown_in(self.shown_in.as_deref()?)
     }
 }
 
@@ -36,7 +49,12 @@ impl Drop for Floor {
     }
 }
 
-fn while_open(mut consul: BufReader<TcpStream>, stats: &std::path::Path) {
+/// What `/proc` has of the thread that asks.
+fn own_thread() -> Option<PathBuf> {
+    Some(Path::new("/proc").join(std::fs::read_link("/proc/thread-self").ok()?))
+}
+
+fn while_open(mut consul: BufReader<TcpStream>, stats: &Path) {
     let mut index = 0;
     loop {
         let query = format!("GET /v1/health/service/web?passing&wait=60s&index={index}");

@@ -5,7 +5,7 @@
 //! must be done. consul-template's command validates and reloads through the master socket; it gets a Consul with a raised
 //! limit of connections, weir and the floor get Consul's default of 200. Prints tables in Markdown:
 //! - `latency`: so many changes in each run, and the medians as multiples of the floor's in the same run;
-//! - `cost`: weir's CPU time per change without what it takes idle (Linux only), memory, reloads;
+//! - `cost`: CPU time per change without what it takes idle (Linux only), memory, reloads;
 //! - `look`: the times of requests on kept connections while HAProxy is read, by weir or at once;
 //! - `burst`: 1,000 changes in 10 s on a pool of 100: the share of a core, and when all is settled.
 //!

@@ -13,10 +13,11 @@ use crate::rig::process::{Process, find};
 use crate::rig::site::SERVERS;
 use crate::rig::wait_for;
 use crate::rig::weir::Weir;
+use crate::usage::Cpu;
 
 /// One program, running with an HAProxy. They end with it.
 pub(crate) enum Running {
-    Floor { _floor: Floor, _haproxy: Haproxy },
+    Floor { floor: Floor, _haproxy: Haproxy },
     Weir { weir: Weir, haproxy: Haproxy },
     ConsulTemplate { program: Process, _haproxy: Haproxy },
 }
@@ -29,7 +30,7 @@ impl Running {
         let haproxy = Haproxy::start(ground.site.dir()).await;
         let floor = Floor::start(ground.site.consul.port, ground.site.path("stats.sock"));
         ground.wait_answered().await;
-        Self::Floor { _floor: floor, _haproxy: haproxy }
+        Self::Floor { floor, _haproxy: haproxy }
     }
 
     /// Weir with everything in one template.
@@ -82,6 +83,14 @@ impl Running {
             Self::Floor { .. } => None,
             Self::Weir { weir, .. } => Some(weir.pid()),
             Self::ConsulTemplate { program, .. } => Some(program.pid()),
+        }
+    }
+
+    /// Its CPU time, where that is known; the floor's is that of its thread.
+    pub(crate) fn cpu(&self) -> Option<Cpu> {
+        match self {
+            Self::Floor { floor, .. } => floor.cpu(),
+            Self::Weir { .. } | Self::ConsulTemplate { .. } => self.pid().and_then(Cpu::of),
         }
     }
 }
