@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::rig::haproxy::{Haproxy, State};
 use crate::rig::said::says;
-use crate::rig::site::{SERVERS, Site, instances};
+use crate::rig::site::{Reload, SERVERS, Site, instances};
 use crate::rig::{Load, SOON, http, wait_closely, wait_for};
 
 /// Repairs are due within `verify_interval`.
@@ -198,6 +198,48 @@ async fn what_was_set_by_hand_outlives_a_restart_of_weir_with_another_template()
     weir.wait_status("it is still shown as a person's", REPAIR, is_shown).await;
     let is_over = async || (weir.generation(&haproxy).await.reloads == 1).then_some(());
     wait_for("the reload is over", SOON, is_over).await;
+}
+
+/// A `reload_command` that says when it begins, and goes on when it may.
+fn waiting_reload(site: &Site) -> String {
+    let [begun, goes, pid] =
+        ["begun", "goes", "haproxy.pid"].map(|name| site.path(name).display().to_string());
+    format!("touch {begun}; while [ ! -e {goes} ]; do sleep 0.01; done; kill -USR2 $(cat {pid})")
+}
+
+/// After the look that weir takes before it reloads, and before the old worker is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_by_hand_while_weir_reloads_is_not_lost() {
+    let Some(mut site) = Site::new().await else { return };
+    site.reload = Reload::Command(waiting_reload(&site));
+    let [one, two, three] = &instances(["one", "two", "three"]).await[..] else { unreachable!() };
+    for instance in [one, two, three] {
+        site.consul.register("web", &instance.name, instance.port).await;
+    }
+    let (mut weir, haproxy) = site.up().await;
+    let before = weir.generation(&haproxy).await;
+    set_state(&haproxy, &one.server(), "maint").await;
+    let is_shown = |server: String| move |status: &serde_json::Value| says(status, &[&server, "by hand"]);
+    weir.wait_status("it is shown as a person's", REPAIR, is_shown(one.server())).await;
+
+    site.write_template(&site.template(SERVERS).replace("timeout server 20s", "timeout server 21s"));
+    wait_for("the reload begins", SOON, async || site.path("begun").exists().then_some(())).await;
+    set_state(&haproxy, &one.server(), "ready").await;
+    set_state(&haproxy, &two.server(), "maint").await;
+    haproxy.command(&format!("set server web/{} weight 7", three.server())).await.unwrap();
+    std::fs::write(site.path("goes"), "").unwrap();
+
+    wait_for("the reload is over", SOON, async || {
+        (weir.generation(&haproxy).await.reloads > before.reloads).then_some(())
+    })
+    .await;
+    assert_ne!(haproxy.worker().await, Some(before.worker));
+    haproxy.wait_state("web", &two.server(), "out of traffic", SOON, State::is_in_maint).await;
+    haproxy.wait_state("web", &three.server(), "of weight 7", SOON, |state| state.weight == 7).await;
+    haproxy.wait_state("web", &one.server(), "ready", SOON, State::is_ready).await;
+    weir.wait_status("it is shown as a person's", REPAIR, is_shown(two.server())).await;
+    weir.wait_status("what was taken back is not", REPAIR, |status| !is_shown(one.server())(status)).await;
+    assert_eq!(weir.generation(&haproxy).await.reloads, before.reloads + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

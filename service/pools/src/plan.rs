@@ -43,7 +43,7 @@ pub use command::{MAX_COMMAND, Reply, Step};
 pub use keywords::{KEYWORDS_UP_TO, Keyword, keywords};
 pub use memory::Memory;
 pub use observed::{Admin, CheckState, Observed, ObservedServer};
-pub use restore::restore;
+pub use restore::{restore, set_again};
 pub use wake::{WAKE, Wake, WakeServers, WakeState};
 
 use layout::Layout;
@@ -213,6 +213,14 @@ pub struct ByHand {
     pub what: Setting,
 }
 
+impl ByHand {
+    /// Whether it is the same thing of the same server, set to whatever.
+    pub fn is_about_same(&self, other: &Self) -> bool {
+        let kind = |by_hand: &Self| std::mem::discriminant(&by_hand.what);
+        (&self.backend, &self.server, kind(self)) == (&other.backend, &other.server, kind(other))
+    }
+}
+
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -268,14 +276,19 @@ fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
     }
 }
 
+/// What is remembered, and with it what people have set by hand by now, so that it outlives a reload.
+pub fn remember_by_hand(situation: &Situation<'_>) -> Memory {
+    let mut memory = situation.memory.clone();
+    if !situation.is_unsure {
+        memory.by_hand = by_hand::now(situation);
+    }
+    memory
+}
+
 impl Plan {
     /// Nothing is forgotten: the reload may come later, or fail. What people set by hand just before is to outlive it.
     fn reload(reason: Reason, situation: &Situation<'_>) -> Self {
-        let mut memory = situation.memory.clone();
-        if !situation.is_unsure {
-            memory.by_hand = by_hand::now(situation);
-        }
-        Self { reload: Some(reason), memory, ..Self::default() }
+        Self { reload: Some(reason), memory: remember_by_hand(situation), ..Self::default() }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::observed::{Admin, ObservedServer};
 use super::options::{Changeable, ServerOptions};
-use super::{ByHand, Situation, Step, Wish};
+use super::{ByHand, Setting, Situation, Step, Wish};
 
 /// What earlier plans began. Starts empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,15 +152,24 @@ impl Memory {
     /// Makes a server be as the configuration says, whatever a person set: as one that was leaving and is wanted again.
     pub fn call_back(&mut self, backend: &str, server: &str, observed: &ObservedServer, now: SystemTime) {
         self.by_hand.retain(|by_hand| (&*by_hand.backend, &*by_hand.server) != (backend, server));
-        for (name, is) in [("weight", observed.weight), ("maxconn", observed.maxconn)] {
-            self.put_setting(backend, format!("{server} {name}"), Change { from: is, to: is });
-        }
+        self.undo(backend, server, Setting::Weight(observed.weight), now);
+        self.undo(backend, server, Setting::Maxconn(observed.maxconn), now);
         if observed.admin != Admin::Ready {
-            self.put(
-                backend,
-                server,
-                Begun::Leaving { since: now, running: None, tries: 0, not_before: now },
-            );
+            self.undo(backend, server, Setting::State(observed.admin), now);
+        }
+    }
+
+    /// Makes one thing of a server be as the configuration says, although HAProxy has it so: as if weir had set it.
+    pub fn undo(&mut self, backend: &str, server: &str, what: Setting, now: SystemTime) {
+        let mut is =
+            |name, is| self.put_setting(backend, format!("{server} {name}"), Change { from: is, to: is });
+        match what {
+            Setting::Weight(weight) => is("weight", weight),
+            Setting::Maxconn(limit) => is("maxconn", limit),
+            Setting::State(_) => {
+                let leaving = Begun::Leaving { since: now, running: None, tries: 0, not_before: now };
+                self.put(backend, server, leaving);
+            }
         }
     }
 

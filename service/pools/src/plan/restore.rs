@@ -29,6 +29,11 @@ pub fn restore(
     wakes.chain(down).chain(wished).chain(by_hand).collect()
 }
 
+/// The commands that set again what people had set.
+pub fn set_again<'a>(by_hand: impl IntoIterator<Item = &'a ByHand>) -> Vec<Step> {
+    by_hand.into_iter().filter_map(set_by_hand).collect()
+}
+
 fn is_known_down(server: &ObservedServer) -> bool {
     server.is_down && server.admin != Admin::Maint && server.check != CheckState::None
 }

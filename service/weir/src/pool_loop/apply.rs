@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use weir_haproxy::{
-    Attributes, Candidate, Haproxy, Look, Message, ReloadError, Verdict, WriteError, validate,
+    Attributes, Candidate, Haproxy, Line, Look, Message, Reached, ReloadError, Verdict, WriteError, validate,
 };
 use weir_pools::places::OutputKind;
 use weir_pools::plan::Step;
@@ -171,16 +171,25 @@ impl Hands {
             return ReloadResult::NotRunning;
         }
         let first = restore.iter().flatten().map(|step| step.command.clone()).collect::<Vec<_>>();
+        let old = if restore.is_some() { self.open_line().await } else { None };
         match weir_haproxy::reload_and_tell(haproxy, &first).await {
-            Ok(reloaded) => ReloadResult::Ok {
-                observation: if restore.is_some() { self.acquaint().await } else { None },
-                pid: reloaded.process.map(|process| process.pid),
-                took: reloaded.took,
-            },
+            Ok(reloaded) => {
+                let (left, observation) = match restore {
+                    Some(_) => tokio::join!(left(old), self.acquaint()),
+                    None => (None, None),
+                };
+                let pid = reloaded.process.map(|process| process.pid);
+                ReloadResult::Ok { pid, took: reloaded.took, left, observation }
+            }
             Err(ReloadError::NotRunning { .. }) => ReloadResult::NotRunning,
             Err(error) if error.is_before_it_began() => ReloadResult::NotBegun(chain(&error)),
             Err(error) => ReloadResult::Failed(chain(&error)),
         }
+    }
+
+    /// A line to the worker that is to go. It lives for as long as that is open.
+    async fn open_line(&self) -> Option<Line> {
+        self.haproxy.as_ref()?.stats()?.line().await.ok()
     }
 
     /// Asks for all that there is to know of a new worker.
@@ -215,6 +224,16 @@ impl Hands {
     fn template_of(&self, path: &Path) -> Option<String> {
         let file = self.files.iter().find(|file| file.template.destination == path)?;
         Some(file.template.name())
+    }
+}
+
+/// The worker that is gone but for this line, as it was left.
+async fn left(line: Option<Line>) -> Option<Box<Observation>> {
+    let mut line = line?;
+    let worker = line.info().process();
+    match line.tell(worker, &[], &Look::All).await.ok()? {
+        Reached::Meant(told) => Some(Box::new(Observation::of(&told, Look::All, None))),
+        Reached::Another(_) => None,
     }
 }
 

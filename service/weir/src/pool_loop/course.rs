@@ -12,6 +12,7 @@ use weir_pools::places::OutputKind;
 use weir_pools::plan::{Options, Step};
 
 use super::live::{Around, Course};
+use super::observation::Observation;
 use super::output::Note;
 use super::tell::Tell;
 use super::wanted::{Outcome, Wanted};
@@ -81,6 +82,16 @@ impl PoolLoop {
             self.probe_drained(now);
         }
         course
+    }
+
+    /// The worker that a reload of ours takes the place of, as it was left.
+    pub(super) fn see_left(&mut self, now: Instant, left: Observation) {
+        let around = Around {
+            options: &self.plan_options(),
+            cause: &|address| self.causes.of(address, self.probes.unreachable()),
+            now: wall_clock(now),
+        };
+        self.live.left(left, &around);
     }
 
     /// Whether anybody answers at the address of a server decides how long its sessions are waited for.

@@ -280,23 +280,31 @@ impl Live {
         let is_loaded = |output: usize| self.loaded.iter().any(|file| file.output == Some(output));
         let new = wanted.iter().filter(|(output, _)| !is_loaded(*output));
         files.extend(new.map(|(_, sections)| sections.clone()));
+        let situation = self.situation(can, &loaded, &files, around);
+        if self.all { plan::plan(&situation) } else { plan::plan_touched(&situation, &self.touched) }
+    }
+
+    fn situation<'a>(
+        &'a self,
+        can: Can,
+        loaded: &'a [Sections],
+        wanted: &'a [Sections],
+        around: &Around<'a>,
+    ) -> Situation<'a> {
         let Around { options, cause, now } = *around;
-        let (observed, memory) = (&self.observed, &self.begun.memory);
-        let (wishes, wake) = (&self.wishes, self.holding.wanted());
-        let situation = Situation {
-            loaded: &loaded,
-            wanted: &files,
-            observed,
-            memory,
+        Situation {
+            loaded,
+            wanted,
+            observed: &self.observed,
+            memory: &self.begun.memory,
             can,
             options,
             cause,
-            wishes,
-            wake,
+            wishes: &self.wishes,
+            wake: self.holding.wanted(),
             is_unsure: self.has_loaded == HasLoaded::OneOfTwo,
             now,
-        };
-        if self.all { plan::plan(&situation) } else { plan::plan_touched(&situation, &self.touched) }
+        }
     }
 
     fn take(&mut self, now: Instant, plan: Plan) -> Course {
@@ -358,6 +366,27 @@ impl Live {
             _ if self.is_written_since() => HasLoaded::OneOfTwo,
             _ => HasLoaded::Files,
         };
+        let tell = Tell { worker: self.process(), steps, look: Look::All, is_new: false, begun: None };
+        (!tell.steps.is_empty()).then_some(tell)
+    }
+
+    /// Takes up how the worker was left that a reload of ours takes the place of: what a person set at it since the look before
+    /// the reload counts too.
+    pub(super) fn left(&mut self, observation: Observation, around: &Around<'_>) {
+        let Some(can) = self.can.filter(|_| self.begun.process == Some(observation.process)) else { return };
+        self.observed = observation.observed;
+        let loaded: Vec<Sections> = self.loaded.iter().map(|file| file.sections.clone()).collect();
+        self.begun.memory = plan::remember_by_hand(&self.situation(can, &loaded, &loaded, around));
+    }
+
+    /// What the new worker lacks of what people set by hand, as it was told what they had set `before`.
+    pub(super) fn set_since(&mut self, before: &[ByHand]) -> Option<Tell> {
+        let now = self.by_hand().to_vec();
+        for undone in before.iter().filter(|known| !now.iter().any(|set| set.is_about_same(known))) {
+            let ByHand { backend, server, what } = undone;
+            self.begun.memory.undo(backend, server, *what, SystemTime::now());
+        }
+        let steps = plan::set_again(now.iter().filter(|set| !before.contains(set)));
         let tell = Tell { worker: self.process(), steps, look: Look::All, is_new: false, begun: None };
         (!tell.steps.is_empty()).then_some(tell)
     }

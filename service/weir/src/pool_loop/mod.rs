@@ -204,6 +204,8 @@ pub(crate) enum ReloadResult {
     Ok {
         pid: Option<u32>,
         took: Duration,
+        /// The worker before, as it was left.
+        left: Option<Box<Observation>>,
         /// The new worker, where it was told something.
         observation: Option<Box<Observation>>,
     },

@@ -169,12 +169,13 @@ impl World {
 
     fn reload(&mut self, restore: Option<Vec<weir_pools::plan::Step>>) -> ReloadResult {
         self.reloads += 1;
+        let left = Some(Box::new(self.look(&Look::All, false)));
         self.start_worker();
         for step in restore.into_iter().flatten() {
             self.execute(&step.command);
         }
         let observation = Some(Box::new(self.look(&Look::All, true)));
-        ReloadResult::Ok { pid: Some(self.process.pid), took: Duration::from_millis(50), observation }
+        ReloadResult::Ok { pid: Some(self.process.pid), took: Duration::from_millis(50), left, observation }
     }
 
     fn start_worker(&mut self) {

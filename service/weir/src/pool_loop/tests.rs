@@ -236,7 +236,12 @@ impl World {
         }
         self.pid += 1;
         self.runs.clone_from(&self.file);
-        ReloadResult::Ok { pid: Some(self.pid), took: Duration::from_millis(50), observation: None }
+        ReloadResult::Ok {
+            pid: Some(self.pid),
+            took: Duration::from_millis(50),
+            left: None,
+            observation: None,
+        }
     }
 
     fn see(&mut self) {

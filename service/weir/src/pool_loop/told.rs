@@ -87,12 +87,25 @@ impl PoolLoop {
         self.live.unanswered(now, problem);
     }
 
-    /// A reload of ours brought a new worker.
-    pub(super) fn see_new_worker(&mut self, now: Instant, observation: Option<Box<Observation>>) {
+    /// A reload of ours brought a new worker, which was told what had been set by hand before it.
+    pub(super) fn see_new_worker(
+        &mut self,
+        now: Instant,
+        left: Option<Box<Observation>>,
+        observation: Option<Box<Observation>>,
+    ) {
+        let told = self.live.by_hand().to_vec();
+        if let Some(left) = left {
+            self.see_left(now, *left);
+        }
         let Some(observation) = observation else { return self.live.doubt() };
         self.note_newcomer(&observation);
         self.seen.started = Some(observation.process.started);
         self.live.started(now, *observation);
+        let since = self.live.set_since(&told);
         self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
+        if let Some(tell) = since {
+            self.send(tell, "a person set it while HAProxy was reloaded".to_owned(), now);
+        }
     }
 }
