@@ -186,7 +186,7 @@ impl<'c> Text<'c> {
         let line = |number: usize| self.lines.get(number.wrapping_sub(1)).copied();
         match (&self.place, line(advice.line)) {
             (Place::File(path), _) => Problem::new(path, advice.line, advice.to_string()),
-            (Place::Template(template), Some(line)) => template.problem(line, advice.to_string()),
+            (Place::Template(template), Some(line)) => template.problem(line, None, advice.to_string()),
             (Place::Template(template), None) => {
                 let message = format!("{advice} (in what {} renders to)", template.name());
                 Problem::new(&template.destination, advice.line, message)

@@ -57,7 +57,34 @@ fn check_template(template: &config::Template) -> Vec<Problem> {
     let Err(problems) = Template::parse(&template.name(), &text) else { return Vec::new() };
     let located = |problem: weir_template::Problem| {
         let hint = problem.hint.map_or(String::new(), |hint| format!("; {hint}"));
-        template.problem(problem.line, format!("{}{hint}", problem.message))
+        template.problem(problem.line, Some(problem.column), format!("{}{hint}", problem.message))
     };
     problems.into_iter().map(located).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of one template.
+    async fn said(template: &str, source: &str) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().display().to_string();
+        std::fs::write(dir.path().join("a.hbs"), source).unwrap();
+        let file = dir.path().join("weir.hcl");
+        std::fs::write(&file, template.replace("DIR", &place)).unwrap();
+        let found = check(&[file], &[]).await;
+        found.mistakes.iter().map(|one| one.to_string().replace(&format!("{place}/"), "")).collect()
+    }
+
+    #[tokio::test]
+    async fn a_mistake_in_a_template_has_its_column() {
+        let file = "template {\n  source = \"DIR/a.hbs\"\n  destination = \"DIR/a\"\n}\n";
+        let mistakes = said(file, "one\ntwo {{nme}}\n").await;
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with("a.hbs:2:7: "), "{mistakes:?}");
+        let inline = "template {\n  contents = \"one\\ntwo {{nme}}\"\n  destination = \"DIR/a\"\n}\n";
+        let mistakes = said(inline, "").await;
+        let expected = "weir.hcl:1: `contents`, line 2, column 7: ";
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with(expected), "{mistakes:?}");
+    }
 }

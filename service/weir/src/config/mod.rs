@@ -172,12 +172,14 @@ impl Template {
         }
     }
 
-    /// A problem at a line of the source.
-    pub(crate) fn problem(&self, line: usize, message: String) -> Problem {
-        match &self.source {
-            Source::File(path) => Problem::new(path, line, message),
-            Source::Inline(_) => {
-                let message = format!("`contents`, line {line}: {message}");
+    /// A problem at a line of the source, and at a column of it where that is known.
+    pub(crate) fn problem(&self, line: usize, column: Option<usize>, message: String) -> Problem {
+        match (&self.source, column) {
+            (Source::File(path), None) => Problem::new(path, line, message),
+            (Source::File(path), Some(column)) => Problem::new(path, line, message).at_column(column),
+            (Source::Inline(_), column) => {
+                let column = column.map_or(String::new(), |column| format!(", column {column}"));
+                let message = format!("`contents`, line {line}{column}: {message}");
                 Problem::new(&self.place.file, self.place.line, message)
             }
         }

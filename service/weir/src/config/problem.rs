@@ -9,16 +9,23 @@ pub(crate) struct Problem {
     pub(crate) file: PathBuf,
     /// Line, from 1; 0 where the problem is the file's as a whole.
     pub(crate) line: usize,
+    /// Column in characters, from 1, where it is known.
+    pub(crate) column: Option<usize>,
     /// What is wrong and what to do.
     pub(crate) message: String,
 }
 
 impl Problem {
     pub(crate) fn new(file: impl Into<PathBuf>, line: usize, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line, message: message.into() }
+        Self { file: file.into(), line, column: None, message: message.into() }
     }
 
-    /// As a warning: `FILE:LINE: warning: …`.
+    /// The same, with the column in its line.
+    pub(crate) fn at_column(self, column: usize) -> Self {
+        Self { column: Some(column), ..self }
+    }
+
+    /// As a warning: `FILE:LINE: warning: …`, with the column after the line where it is known.
     pub(crate) fn as_warning(&self) -> String {
         format!("{}: warning: {}", self.place(), self.message)
     }
@@ -29,9 +36,11 @@ impl Problem {
     }
 
     fn place(&self) -> String {
-        match self.line {
-            0 => self.file.display().to_string(),
-            line => format!("{}:{line}", self.file.display()),
+        let file = self.file.display();
+        match (self.line, self.column) {
+            (0, _) => file.to_string(),
+            (line, None) => format!("{file}:{line}"),
+            (line, Some(column)) => format!("{file}:{line}:{column}"),
         }
     }
 }
