@@ -9,6 +9,7 @@ mod problem;
 mod reference;
 mod schema;
 mod token;
+mod unclosed;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::sources::without_mark;
-pub(crate) use parse::Place;
+pub(crate) use parse::{Place, not_hcl};
 pub(crate) use problem::{Problem, did_you_mean};
 pub(crate) use reference::reference;
 use reqwest::header::HeaderMap;

@@ -13,6 +13,7 @@ use hcl_edit::structure::{Attribute, Block, Body, Structure};
 
 use super::problem::{Problem, did_you_mean};
 use super::schema::{BlockSpec, Kind, OptionSpec, REQUIRED};
+use super::unclosed;
 
 /// A block as written: its options and blocks, each with where it stands.
 #[derive(Debug, Default)]
@@ -112,11 +113,17 @@ pub(crate) fn parse(
     match hcl_edit::parser::parse_body(text) {
         Ok(body) => Some(Reader { file, text, problems }.section(&body, spec, 1, None)),
         Err(error) => {
-            let line = error.location().line();
-            problems.push(Problem::new(file, line, format!("this is not HCL: {}", error.message().trim())));
+            problems.push(not_hcl(file, text, &error));
             None
         }
     }
+}
+
+/// Where the parser stopped, and what was not closed before.
+pub(crate) fn not_hcl(file: &Path, text: &str, error: &hcl_edit::parser::Error) -> Problem {
+    let hint = unclosed::hint(text).map_or(String::new(), |hint| format!("; {hint}"));
+    let message = format!("this is not HCL: {}{hint}", error.message().trim());
+    Problem::new(file, error.location().line(), message)
 }
 
 struct Reader<'a> {
@@ -295,5 +302,13 @@ mod tests {
         let (_, problems) = read("consul {\n  address = \n}\n");
         assert_eq!(problems.len(), 1);
         assert!(problems[0].starts_with("weir.hcl:2: this is not HCL"), "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_not_closed_is_named_where_it_begins() {
+        let (_, problems) = read("consul {\n  address = \"a\"\n\nhttp {\n}\n");
+        assert!(problems.len() == 1 && problems[0].contains("`consul {` at line 1 is not"), "{problems:?}");
+        let (_, problems) = read("cluster = \"a\nstate_dir = \"b\"\n");
+        assert!(problems.len() == 1 && problems[0].contains("quote at line 1, column 11"), "{problems:?}");
     }
 }

@@ -19,7 +19,7 @@ use weir_scaling::{Policy, RawPolicy, format_duration, parse, parse_duration};
 
 use crate::chain::chain;
 use crate::check::Found;
-use crate::config::Problem;
+use crate::config::{Problem, not_hcl};
 pub(crate) use hcl::blocks;
 pub(crate) use place::line_of;
 use place::{Span, line, named};
@@ -47,9 +47,7 @@ async fn read(path: &Path, nomad: Option<&Client>) -> Result<Found, Problem> {
     let mistake = |line, message: String| Problem::new(path, line, message);
     let text =
         std::fs::read_to_string(path).map_err(|error| mistake(0, format!("cannot be read: {error}")))?;
-    let body = hcl_edit::parser::parse_body(&text).map_err(|error| {
-        mistake(error.location().line(), format!("this is not HCL: {}", error.message().trim()))
-    })?;
+    let body = hcl_edit::parser::parse_body(&text).map_err(|error| not_hcl(path, &text, &error))?;
     if body.get_blocks("job").next().is_none() {
         let message = "there is no block `job`, so nothing was checked: name a Nomad job file";
         return Err(mistake(0, message.to_owned()));

@@ -10,16 +10,15 @@ use hcl_edit::structure::{Block, Body};
 use serde_json::{Value, json};
 use weir_scaling::{Policy, RawPolicy};
 
+use crate::config::not_hcl;
 use crate::job_check;
 
 /// The policy of one group.
 pub(super) fn read(path: &Path, group: Option<&str>) -> anyhow::Result<Policy> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
-    let body = hcl_edit::parser::parse_body(&text).map_err(|error| {
-        let (line, what) = (error.location().line(), error.message().trim());
-        anyhow::anyhow!("{shown}:{line}: this is not HCL: {what}")
-    })?;
+    let body = hcl_edit::parser::parse_body(&text)
+        .map_err(|error| anyhow::anyhow!(not_hcl(path, &text, &error).to_string()))?;
     let mut found = scalings(&body);
     if let Some(group) = group {
         found.retain(|scaling| scaling.group == group);
