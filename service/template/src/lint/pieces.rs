@@ -42,6 +42,20 @@ fn cuts(source: &str) -> Option<Vec<usize>> {
     }
 }
 
+/// The first tag that closes a block where none is open, and the name in it. Nothing where that is not known.
+pub(super) fn closes_nothing(source: &str) -> Option<(usize, &str)> {
+    let (mut at, mut depth) = (0, 0);
+    loop {
+        at += source[at..].find("{{")?;
+        let tag = Tag::read(source, at)?;
+        if let (0, Some(name)) = (depth, tag.inside.strip_prefix('/')) {
+            return Some((at, name.trim_end_matches(['}', '~']).trim()));
+        }
+        depth = tag.depth(depth)?;
+        at += tag.text.len();
+    }
+}
+
 /// What of the tags before a text matters to what follows it.
 #[derive(Clone, Copy, Default)]
 struct State {

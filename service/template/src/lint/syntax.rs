@@ -87,6 +87,11 @@ fn unreadable(source: &str, place: &Place<'_>, position: Option<(usize, usize)>)
     let (line, column) = position.unwrap_or((1, 1));
     let text = source.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     let rest: String = text.chars().skip(column.saturating_sub(1)).take(SHOWN).collect();
+    if let (true, Some((at, name))) = (hint(text).is_none(), pieces::closes_nothing(source)) {
+        let message = format!("`{{{{/{name}}}}}` closes nothing: no block is open there");
+        let hint = format!("leave it out, or write `{{{{#{name} …}}}}` before it");
+        return problem(place.position(at), message, Some(hint));
+    }
     if let (true, Some((at, name))) = (hint(text).is_none(), unclosed(source)) {
         let message = format!("`{{{{#{name}}}}}` is not closed");
         return problem(place.position(at), message, Some(format!("`{{{{/{name}}}}}`")));
