@@ -443,6 +443,12 @@ const PROBLEMS: &[(&str, &[&str])] = &[
         "{{#with (service \"a\") as |a b|}}{{/with}}{{#if 1 as |x|}}{{/if}}",
         &["1:23: `#with` gives one name", "1:50: `#if` gives no names"],
     ),
+    (
+        "{{file \"/etc/motd\"}}",
+        &[
+            "1:3: unknown helper `file` (no file can be read from a template: keep its text in a key of Consul, `{{key \"path\"}}`, or write it into the template)",
+        ],
+    ),
     ("{{if 1}}", &["1:3: `if` is a block (`{{#if …}} … {{/if}}`)"]),
     (
         "{{#each (service \"web\")}}{{lookup this \"Prt\"}}{{Name.x}}{{/each}}",

@@ -125,11 +125,15 @@ fn bare(name: &str) -> &str {
 }
 
 /// The words and signs of Consul Template's language, and how they are written here.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 10] = [
     ("range", "`{{range service \"web\"}} … {{end}}` is written `{{#each (service \"web\")}} … {{/each}}`"),
     ("end", "`{{end}}` is written `{{/each}}`, `{{/if}}`, `{{/with}}`"),
     ("if", "`{{if .X}} … {{end}}` is written `{{#if X}} … {{/if}}`"),
     ("with", "`{{with X}} … {{end}}` is written `{{#with X}} … {{/with}}`"),
+    (
+        "file",
+        "no file can be read from a template: keep its text in a key of Consul, `{{key \"path\"}}`, or write it into the template",
+    ),
     ("define", "there are no named templates here"),
     ("-", "`{{- X -}}` is written `{{~X~}}`"),
     (".", "`{{.Address}}` is written `{{Address}}`"),
