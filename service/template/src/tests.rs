@@ -436,7 +436,9 @@ const PROBLEMS: &[(&str, &[&str])] = &[
     ("{{#if (eq 1 1)}}", &["1:1: `{{#if}}` is not closed (`{{/if}}`)"]),
     (
         "{{#each (service \"web\")}}\n{{!-- {{/each}} --}}\n{{/each}}\na {{~/each}}\nb\n",
-        &["4:3: `{{/each}}` closes nothing: no block is open there (leave it out, or write `{{#each …}}` before it)"],
+        &[
+            "4:3: `{{/each}}` closes nothing: no block is open there (leave it out, or write `{{#each …}}` before it)",
+        ],
     ),
     ("{{#if 1}}{{/each}}", &["1:10: `{{#if}}` is closed by `{{/each}}`"]),
     (

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
 use crate::short::{short, short_words};
-use crate::status::{HaproxyStatus, ScalingStatus, Status, TemplateState, WakeStatus};
+use crate::status::{HaproxyStatus, LastChange, ScalingStatus, Status, TemplateState, WakeStatus};
 
 /// Reads the status of the weir that listens at `address`.
 pub(crate) async fn fetch<T: DeserializeOwned>(address: &str) -> anyhow::Result<T> {
@@ -97,12 +97,7 @@ fn haproxy_lines(page: &mut String, haproxy: &HaproxyStatus) {
         let _ = writeln!(page, "  {why}");
     }
     if let Some(change) = &haproxy.last_change {
-        let error = change.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
-        let _ = writeln!(
-            page,
-            "  last change {}: {} in {} ms ({}){error}",
-            change.at, change.result, change.took_ms, change.reason
-        );
+        let _ = writeln!(page, "  last change {}: {}", change.at, change_words(change));
     }
     for pool in &haproxy.pools {
         let why = pool.held.as_ref().map_or(String::new(), |why| format!(" ({why})"));
@@ -121,6 +116,15 @@ fn haproxy_lines(page: &mut String, haproxy: &HaproxyStatus) {
             short_words(&left.reason)
         );
     }
+}
+
+fn change_words(change: &LastChange) -> String {
+    let LastChange { reason, took_ms, result, error, .. } = change;
+    if result == "mended" {
+        return format!("not put in force, and no longer offered: all is in force ({reason})");
+    }
+    let error = error.as_ref().map_or(String::new(), |error| format!(": {error}"));
+    format!("{result} in {took_ms} ms ({reason}){error}")
 }
 
 fn wake_line(page: &mut String, wake: &WakeStatus) {
@@ -157,5 +161,17 @@ mod tests {
         for address in ["127.0.0.1:8717", "http://127.0.0.1:8717", "http://127.0.0.1:8717/"] {
             assert_eq!(host(address), "127.0.0.1:8717");
         }
+    }
+
+    #[test]
+    fn what_was_refused_and_is_mended_is_not_shown_as_refused() {
+        let change = |result: &str, error: Option<&str>| {
+            let (at, reason) = (jiff::Timestamp::UNIX_EPOCH, "/t.hbs edited".to_owned());
+            let error = error.map(str::to_owned);
+            change_words(&LastChange { at, reason, took_ms: 5, result: result.to_owned(), error })
+        };
+        assert_eq!(change("refused", Some("line 2")), "refused in 5 ms (/t.hbs edited): line 2");
+        let mended = "not put in force, and no longer offered: all is in force (/t.hbs edited)";
+        assert_eq!(change("mended", None), mended);
     }
 }

@@ -211,7 +211,8 @@ pub(crate) struct LastChange {
     pub(crate) at: Timestamp,
     pub(crate) reason: String,
     pub(crate) took_ms: u64,
-    /// `reloaded`, `written`, `reload_pending`, `refused` or `failed`.
+    /// `reloaded`, `commands`, `written`, `reload_pending`, `refused`, `failed`; or `mended`: it was refused or failed, is no
+    /// longer offered, and all is in force.
     pub(crate) result: String,
     pub(crate) error: Option<String>,
 }

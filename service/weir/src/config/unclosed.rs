@@ -157,7 +157,9 @@ fn heredoc_length(text: &str, mark: &str) -> Option<usize> {
         Some((*end, line))
     });
     let mut after_first = lines.skip(1);
-    after_first.find(|(_, line)| line.trim() == mark).map(|(end, line)| end - line.len() + line.trim_end().len())
+    after_first
+        .find(|(_, line)| line.trim() == mark)
+        .map(|(end, line)| end - line.len() + line.trim_end().len())
 }
 
 /// The line that `at` is in, up to there.

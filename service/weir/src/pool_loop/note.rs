@@ -6,7 +6,7 @@ use weir_pools::Instance;
 use weir_pools::guard::{Held, Share};
 
 use super::PoolLoop;
-use super::output::Note;
+use super::output::{Note, Output};
 use super::wanted::{Outcome, Wanted};
 use crate::journal::Record;
 use crate::status::LeftOut;
@@ -20,6 +20,29 @@ impl PoolLoop {
         }
         self.note_pools(wanted);
         self.note_left_out(&wanted.left_out);
+        self.note_mended();
+    }
+
+    /// What was not put in force is over where nobody offers it any more: no other change follows that would say so.
+    fn note_mended(&mut self) {
+        if self.is_all_in_force()
+            && let Some(change) = &mut self.last_change
+            && change.error.take().is_some()
+        {
+            "mended".clone_into(&mut change.result);
+        }
+    }
+
+    /// Whether nothing is left out, kept back or still to come.
+    fn is_all_in_force(&self) -> bool {
+        let is_settled = |output: &Output| {
+            output.note == Note::InForce && output.problem().is_none() && output.waits_for().is_none()
+        };
+        self.outputs.iter().all(is_settled)
+            && self.banned.is_empty()
+            && self.search.keeps_nothing()
+            && self.reload.reason.is_none()
+            && !self.is_behind()
     }
 
     pub(super) fn note_output(&mut self, index: usize, outcome: &Outcome) {

@@ -88,6 +88,11 @@ impl Search {
         self.pieces.iter().map(|(.., until)| *until).min()
     }
 
+    /// Whether no section stays as it was.
+    pub(super) fn keeps_nothing(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     fn keep(&mut self, piece: Piece, left_out: LeftOut, until: Instant) {
         self.pieces.retain(|(other, ..)| !other.is_of_the_same(&piece));
         self.pieces.push((piece, left_out, until));

@@ -401,6 +401,25 @@ fn an_unusable_edit_changes_nothing_and_says_where() {
 }
 
 #[test]
+fn what_was_refused_is_over_when_it_is_no_longer_offered_and_all_is_in_force() {
+    let mut world = World::new();
+    let result = |world: &World| world.pool_loop.report().haproxy.last_change.unwrap().result;
+    world.source(GOOD);
+    world.instances(&[1]);
+    world.source(REFUSED);
+    world.settle();
+    assert_eq!(result(&world), "refused");
+    world.source(GOOD);
+    assert_eq!(result(&world), "mended");
+    // One that is left out is in force as little as before.
+    world.instances(&[1, 99]);
+    world.settle();
+    assert_eq!(result(&world), "refused");
+    world.instances(&[1]);
+    assert_eq!(result(&world), "mended");
+}
+
+#[test]
 fn most_of_a_pool_that_turn_critical_stay_until_enough_are_healthy_or_a_person_confirms() {
     let mut world = World::new();
     world.source(GOOD);
