@@ -186,7 +186,7 @@ async fn a_file_that_cannot_be_read_is_named_and_stops_no_advice_about_others() 
     std::fs::write(dir.path().join("weir.hcl"), config.replace("DIR", &place)).unwrap();
     let (code, said) = check(&[&dir.path().join("weir.hcl")]).await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("gone.cfg: warning: cannot be read"), "{said}");
+    assert!(said.contains("gone.cfg: warning: there is no such file"), "{said}");
     assert!(said.contains("`option redispatch`") && !said.contains("`hard-stop-after` is missing"), "{said}");
 }
 

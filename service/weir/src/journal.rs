@@ -270,6 +270,7 @@ pub(crate) fn sentence(record: &Record) -> String {
         Record::Unseen { haproxy, why } => format!("{}HAProxy: {why}", of(haproxy)),
         Record::SourceChanged { template } => format!("{template}: edited"),
         Record::SourceFailed { template, error } => {
+            let error = error.strip_prefix(&format!("{template}: ")).unwrap_or(error);
             format!("{template}: cannot be used, what is in force stays: {error}")
         }
         Record::SourceAccepted { template } => format!("{template}: in force"),

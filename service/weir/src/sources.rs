@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +47,10 @@ pub(crate) fn read(source: &Source) -> Result<Arc<str>, String> {
         Source::Inline(text) => return Ok(text.as_str().into()),
         Source::File(path) => path,
     };
-    let problem = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
+    let problem = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => format!("{}: there is no such file", path.display()),
+        _ => format!("{}: cannot be read: {error}", path.display()),
+    };
     let metadata = std::fs::metadata(path).map_err(problem)?;
     if !metadata.is_file() {
         return Err(format!("{}: not a regular file; a template's source must be one", path.display()));
@@ -213,7 +217,11 @@ mod tests {
         let file = dir.path().join("a.hbs");
         std::fs::write(&file, "\u{feff}text").unwrap();
         assert_eq!(&*read(&Source::File(file)).unwrap(), "text");
+        let gone = dir.path().join("b.hbs");
+        let error = read(&Source::File(gone.clone())).unwrap_err();
+        assert_eq!(error, format!("{}: there is no such file", gone.display()));
     }
+
     #[tokio::test]
     async fn a_reading_that_hangs_is_reported_and_holds_up_no_other() {
         let (events, mut queue) = mpsc::channel(8);

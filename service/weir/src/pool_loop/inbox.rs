@@ -13,13 +13,14 @@ impl PoolLoop {
     pub(super) fn source(&mut self, index: usize, text: Result<Arc<str>, String>) {
         let Some(output) = self.outputs.get_mut(index) else { return };
         let first = output.good.is_none() && output.edit.is_none();
+        let is_there = text.is_ok();
         if !output.read(text) {
             return;
         }
         self.search.abandon();
         let template = output.config.name();
         let problem = output.problem().map(str::to_owned);
-        if !first {
+        if is_there && !first {
             self.record(Record::SourceChanged { template: template.clone() });
         }
         if let Some(error) = problem {

@@ -420,6 +420,17 @@ fn what_was_refused_is_over_when_it_is_no_longer_offered_and_all_is_in_force() {
 }
 
 #[test]
+fn a_source_that_is_gone_is_not_taken_for_an_edit() {
+    let mut world = World::new();
+    world.source(GOOD);
+    world.instances(&[1]);
+    world.records.clear();
+    world.event(Event::Source { index: 0, text: Err("/t.hbs: there is no such file".into()) });
+    let said: Vec<String> = world.records.iter().map(crate::journal::sentence).collect();
+    assert_eq!(said, ["/t.hbs: cannot be used, what is in force stays: there is no such file"]);
+}
+
+#[test]
 fn most_of_a_pool_that_turn_critical_stay_until_enough_are_healthy_or_a_person_confirms() {
     let mut world = World::new();
     world.source(GOOD);
