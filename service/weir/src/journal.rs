@@ -56,8 +56,8 @@ pub(crate) enum Record {
     Unseen { haproxy: String, why: String },
     /// A template's source was edited.
     SourceChanged { template: String },
-    /// A template cannot be used as it stands; its last good source stays in force.
-    SourceFailed { template: String, error: String },
+    /// A template cannot be used as it stands; its last good source stays in force, where there is one.
+    SourceFailed { template: String, error: String, last_good: bool },
     /// A template's new source is in force.
     SourceAccepted { template: String },
     /// A pool keeps instances that Consul no longer lists.
@@ -269,9 +269,14 @@ pub(crate) fn sentence(record: &Record) -> String {
         },
         Record::Unseen { haproxy, why } => format!("{}HAProxy: {why}", of(haproxy)),
         Record::SourceChanged { template } => format!("{template}: edited"),
-        Record::SourceFailed { template, error } => {
+        Record::SourceFailed { template, error, last_good } => {
             let error = error.strip_prefix(&format!("{template}: ")).unwrap_or(error);
-            format!("{template}: cannot be used, what is in force stays: {error}")
+            let stays = if *last_good {
+                "what is in force stays"
+            } else {
+                "no source of it was good before, so the file stays as it is"
+            };
+            format!("{template}: cannot be used, {stays}: {error}")
         }
         Record::SourceAccepted { template } => format!("{template}: in force"),
         Record::Kept { haproxy, backend, servers } => format!(

@@ -6,7 +6,9 @@ use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
 use crate::short::{short, short_words};
-use crate::status::{HaproxyStatus, LastChange, ScalingStatus, Status, TemplateState, WakeStatus};
+use crate::status::{
+    HaproxyStatus, LastChange, ScalingStatus, Status, TemplateState, TemplateStatus, WakeStatus,
+};
 
 /// Reads the status of the weir that listens at `address`.
 pub(crate) async fn fetch<T: DeserializeOwned>(address: &str) -> anyhow::Result<T> {
@@ -49,7 +51,7 @@ pub(crate) fn page(status: &Status) -> String {
         consul.state, consul.since, consul.watches, consul.mode
     );
     for template in &status.templates {
-        let state = template_state(template.state);
+        let state = template_state(template);
         let _ = writeln!(page, "template {} -> {}: {state}", template.source, template.destination);
     }
     status.haproxy.iter().for_each(|haproxy| haproxy_lines(&mut page, haproxy));
@@ -72,11 +74,14 @@ pub(crate) fn page(status: &Status) -> String {
     page
 }
 
-fn template_state(state: TemplateState) -> &'static str {
-    match state {
+fn template_state(template: &TemplateStatus) -> &'static str {
+    match template.state {
         TemplateState::InForce => "in force",
         TemplateState::Waiting => "waiting",
-        TemplateState::Failed => "cannot be used; the last good source is in force",
+        TemplateState::Failed if template.last_good => "cannot be used; the last good source is in force",
+        TemplateState::Failed => {
+            "cannot be used, and no source of it was good before; the file stays as it is"
+        }
         TemplateState::Held => "not in force yet",
     }
 }

@@ -112,6 +112,9 @@ pub(crate) struct TemplateStatus {
     /// What it reads and Consul has not said yet.
     pub(crate) waiting_for: Vec<String>,
     pub(crate) error: Option<String>,
+    /// A source of it came into force, this one or an earlier one.
+    #[serde(default)]
+    pub(crate) last_good: bool,
 }
 
 /// Where a template stands.

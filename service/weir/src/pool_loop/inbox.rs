@@ -19,12 +19,12 @@ impl PoolLoop {
         }
         self.search.abandon();
         let template = output.config.name();
-        let problem = output.problem().map(str::to_owned);
+        let failed = output.problem().map(|problem| output.failed(problem.to_owned()));
         if is_there && !first {
-            self.record(Record::SourceChanged { template: template.clone() });
+            self.record(Record::SourceChanged { template });
         }
-        if let Some(error) = problem {
-            self.record(Record::SourceFailed { template, error });
+        if let Some(failed) = failed {
+            self.record(failed);
         }
     }
 

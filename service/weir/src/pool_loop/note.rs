@@ -60,8 +60,8 @@ impl PoolLoop {
             && news
             && !matches!(outcome, Outcome::NoSource)
         {
-            let template = output.config.name();
-            self.record(Record::SourceFailed { template, error });
+            let record = output.failed(error);
+            self.record(record);
         }
     }
 

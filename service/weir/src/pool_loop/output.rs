@@ -13,6 +13,7 @@ use weir_template::Template;
 
 use super::backoff::Backoff;
 use crate::config;
+use crate::journal::Record;
 
 /// One template of the configuration with its sources and its text in force.
 #[derive(Debug)]
@@ -215,6 +216,11 @@ impl Output {
             Some(Edit::Refused { again, .. }) => Some(*again),
             _ => None,
         }
+    }
+
+    /// The record of a source that cannot be used, with why.
+    pub(crate) fn failed(&self, error: String) -> Record {
+        Record::SourceFailed { template: self.config.name(), error, last_good: self.good.is_some() }
     }
 
     /// What is wrong with the newest source.

@@ -78,6 +78,7 @@ impl PoolLoop {
             state,
             waiting_for,
             error,
+            last_good: output.good.is_some(),
         }
     }
 

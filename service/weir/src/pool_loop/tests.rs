@@ -420,6 +420,20 @@ fn what_was_refused_is_over_when_it_is_no_longer_offered_and_all_is_in_force() {
 }
 
 #[test]
+fn a_first_source_that_cannot_be_used_is_not_said_to_leave_a_good_one() {
+    let mut world = World::new();
+    world.source(UNUSABLE);
+    let said = |world: &World| crate::journal::sentence(world.records.last().unwrap());
+    assert!(said(&world).contains("no source of it was good before, so the file stays"), "{}", said(&world));
+    assert!(!world.status().last_good);
+    world.source(GOOD);
+    world.instances(&[1]);
+    world.source(UNUSABLE);
+    assert!(said(&world).contains("what is in force stays"), "{}", said(&world));
+    assert!(world.status().last_good);
+}
+
+#[test]
 fn a_source_that_is_gone_is_not_taken_for_an_edit() {
     let mut world = World::new();
     world.source(GOOD);

@@ -150,8 +150,8 @@ impl PoolLoop {
 
     fn refuse_edit(&mut self, now: Instant, index: usize, problem: &str) {
         self.outputs[index].refuse(now, problem);
-        let template = self.outputs[index].config.name();
-        self.record(Record::SourceFailed { template, error: problem.to_owned() });
+        let record = self.outputs[index].failed(problem.to_owned());
+        self.record(record);
     }
 
     /// The outputs whose text is not the one in force, maps and lists first.
