@@ -296,10 +296,10 @@ pub(crate) fn sentence(record: &Record) -> String {
             format!("{}backend {backend} follows Consul again: {why}", of(haproxy))
         }
         Record::HeldBack { haproxy, backends } => format!(
-            "{}the file in force stays: backend {} would become empty. If zero is meant: weir servers \
-             --confirm-empty BACKEND",
+            "{}the file in force stays: backend {} would become empty. If zero is meant: {}",
             of(haproxy),
-            backends.join(", ")
+            backends.join(", "),
+            confirming(backends)
         ),
         Record::LeftOut { haproxy, service, instance, node, reason } => {
             let instance = instance_of(service, instance, node);
@@ -310,6 +310,12 @@ pub(crate) fn sentence(record: &Record) -> String {
         }
         other => change_sentence(other),
     }
+}
+
+/// The commands by which a person says that these pools may become empty.
+pub(crate) fn confirming<'a>(backends: impl IntoIterator<Item = &'a String>) -> String {
+    let commands = backends.into_iter().map(|backend| format!("weir servers --confirm-empty {backend}"));
+    commands.collect::<Vec<_>>().join("; ")
 }
 
 fn change_sentence(record: &Record) -> String {
@@ -461,6 +467,21 @@ fn of(haproxy: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_that_would_become_empty_is_named_in_the_command() {
+        let said = |backends: &[&str]| {
+            let backends = backends.iter().map(|name| (*name).to_owned()).collect();
+            sentence(&Record::HeldBack { haproxy: String::new(), backends })
+        };
+        assert!(
+            said(&["web"]).ends_with("If zero is meant: weir servers --confirm-empty web"),
+            "{}",
+            said(&["web"])
+        );
+        let both = "weir servers --confirm-empty web; weir servers --confirm-empty api";
+        assert!(said(&["web", "api"]).ends_with(both), "{}", said(&["web", "api"]));
+    }
 
     #[test]
     fn entries_are_numbered_and_the_oldest_fall_out() {

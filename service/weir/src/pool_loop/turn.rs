@@ -12,7 +12,7 @@ use weir_pools::places::OutputKind;
 use super::output::{Note, Output};
 use super::wanted::{Choice, Inputs, Outcome, Wanted};
 use super::{Effect, InFlight, PoolLoop, TEACHING, servers};
-use crate::journal::Record;
+use crate::journal::{Record, confirming};
 use crate::status::HaproxyState;
 
 impl PoolLoop {
@@ -123,7 +123,8 @@ impl PoolLoop {
         let backends = names(&wanted.untraceable);
         self.would_empty.clone_from(&wanted.untraceable);
         let problem = format!(
-            "backend {backends} would become empty. If that is meant: weir servers --confirm-empty BACKEND"
+            "backend {backends} would become empty. If that is meant: {}",
+            confirming(&wanted.untraceable)
         );
         self.refuse_edits(now, &problem);
     }
