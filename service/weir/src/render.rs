@@ -103,7 +103,8 @@ fn unsettled(report: &Report) -> Vec<String> {
     let waiting = report.templates.iter().filter(|template| template.state != TemplateState::InForce);
     let each = waiting.map(|template| {
         let why = match (&template.error, template.waiting_for.as_slice()) {
-            (Some(error), _) => error.clone(),
+            // It names the template itself.
+            (Some(error), _) => return error.clone(),
             (None, []) => refused.clone().or_else(|| held.clone()).unwrap_or_else(|| "not rendered".into()),
             (None, waiting) => format!("waits for {}", waiting.join(", ")),
         };

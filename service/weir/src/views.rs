@@ -69,18 +69,20 @@ impl Views {
 }
 
 fn not_ready(templates: &[TemplateStatus], haproxy: &[HaproxyStatus]) -> Vec<String> {
-    let mut reasons = Vec::new();
-    for template in templates {
-        let what = match template.state {
-            TemplateState::InForce => continue,
-            TemplateState::Waiting => format!("waits for {}", template.waiting_for.join(", ")),
-            TemplateState::Failed => template.error.clone().unwrap_or_else(|| "cannot be used".into()),
-            TemplateState::Held => "is not in force yet".into(),
-        };
-        reasons.push(format!("{}: {what}", template.source));
-    }
-    reasons.extend(haproxy.iter().flat_map(haproxy_not_ready));
-    reasons
+    let templates = templates.iter().filter_map(template_not_ready);
+    templates.chain(haproxy.iter().flat_map(haproxy_not_ready)).collect()
+}
+
+fn template_not_ready(template: &TemplateStatus) -> Option<String> {
+    let source = &template.source;
+    Some(match (template.state, &template.error) {
+        (TemplateState::InForce, _) => return None,
+        (TemplateState::Waiting, _) => format!("{source}: waits for {}", template.waiting_for.join(", ")),
+        // It names the template itself, and the line.
+        (TemplateState::Failed, Some(error)) => error.clone(),
+        (TemplateState::Failed, None) => format!("{source}: cannot be used"),
+        (TemplateState::Held, _) => format!("{source}: is not in force yet"),
+    })
 }
 
 fn haproxy_not_ready(haproxy: &HaproxyStatus) -> Vec<String> {
@@ -179,6 +181,23 @@ mod tests {
             reloads: 0,
             held_back: None,
         }
+    }
+
+    #[test]
+    fn a_template_is_named_once_where_it_is_not_ready() {
+        let template = |state, error: Option<&str>| TemplateStatus {
+            source: "/a.hbs".into(),
+            destination: "/a".into(),
+            haproxy: String::new(),
+            state,
+            waiting_for: Vec::new(),
+            error: error.map(str::to_owned),
+            last_good: false,
+        };
+        let failed = template(TemplateState::Failed, Some("/a.hbs:2:7: unknown field `Prt`"));
+        let templates = [failed, template(TemplateState::Held, None)];
+        let expected = ["/a.hbs:2:7: unknown field `Prt`", "/a.hbs: is not in force yet"];
+        assert_eq!(not_ready(&templates, &[]), expected);
     }
 
     #[test]
