@@ -239,6 +239,10 @@ impl Builder<'_> {
                 Source::Inline(String::new())
             }
         };
+        if section.text("destination").is_some_and(|path| path.is_empty()) {
+            let message = "`destination` is empty: name the file to write";
+            self.report(&section.place("destination"), message.into());
+        }
         Template {
             source,
             destination: section.text("destination").unwrap_or_default().into(),
@@ -319,7 +323,7 @@ impl Builder<'_> {
 
     fn destinations(&mut self, templates: &[Template]) {
         let mut seen: BTreeMap<&Path, &Place> = BTreeMap::new();
-        for template in templates {
+        for template in templates.iter().filter(|template| template.has_destination()) {
             if let Some(first) = seen.get(template.destination.as_path()) {
                 let destination = template.destination.display();
                 let message =
@@ -351,7 +355,7 @@ impl Builder<'_> {
         if config.haproxies.len() < 2 {
             return;
         }
-        for template in &config.templates {
+        for template in config.templates.iter().filter(|template| template.has_destination()) {
             if !config.haproxies.iter().any(|haproxy| haproxy.loads(&template.destination)) {
                 let message = format!(
                     "no `haproxy` block has {} in its `config`, so it is not clear which one to reload for it",

@@ -165,6 +165,11 @@ pub(crate) enum Source {
 }
 
 impl Template {
+    /// Whether it says where its output goes; that it does not is reported.
+    pub(super) fn has_destination(&self) -> bool {
+        !self.destination.as_os_str().is_empty()
+    }
+
     /// How messages call the template: its file, or its place in the configuration.
     pub(crate) fn name(&self) -> String {
         match &self.source {
@@ -398,6 +403,20 @@ mod tests {
             let fits = |problem: &String| problem.starts_with("weir.hcl:6: ") && problem.contains(said);
             assert!(problems.len() == 1 && fits(&problems[0]), "{options}: {problems:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_destination_is_one_problem_and_no_other_follows_from_it() {
+        let two = "haproxy \"a\" {\n  config = [\"/a\"]\n  reload_command = \"true\"\n}\n\
+                   haproxy \"b\" {\n  config = [\"/b\"]\n  reload_command = \"true\"\n}\n";
+        let (_, problems) = loaded(&format!("template {{\n  contents = \"x\"\n}}\n{two}"));
+        assert_eq!(problems, ["weir.hcl:1: block `template` needs `destination`: File to write."]);
+        let template = "template {\n  contents = \"x\"\n  destination = \"\"\n}\n";
+        let (_, problems) = loaded(&format!("{template}{template}{two}"));
+        assert_eq!(
+            problems,
+            [3, 7].map(|line| format!("weir.hcl:{line}: `destination` is empty: name the file to write"))
+        );
     }
 
     #[test]
