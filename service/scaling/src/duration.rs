@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The units, longest first, with their length in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads a duration; `None` where it is not one, has no unit, or is longer than a year.
+/// Reads a duration; `None` where it is not one, has no unit, or is longer than 366 days.
 ///
 /// ```
 /// # use std::time::Duration;

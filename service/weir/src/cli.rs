@@ -201,8 +201,10 @@ pub(crate) struct Control {
     pub(crate) control: PathBuf,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    weir_scaling::parse_duration(text).ok_or_else(|| "write a duration such as 500ms, 10s or 5m".into())
+/// A duration as `parse_duration` takes it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a duration such as 500ms, 10s or 5m, up to 366d".into();
+    weir_scaling::parse_duration(text).ok_or_else(wrong)
 }
 
 fn lasting(text: &str) -> Result<Duration, String> {
@@ -226,5 +228,37 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// What is said of a command line that is wrong.
+    fn refused(line: &str) -> String {
+        Cli::try_parse_from(line.split(' ')).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_too_long_or_too_short_is_told_how_long_it_may_be() {
+        for line in [
+            "weir drain web/a --for 99999999h",
+            "weir render --once -c a --wait 367d",
+            "weir simulate --shape step --out a --start-time 367d",
+        ] {
+            assert!(refused(line).contains("up to 366d"), "{}", refused(line));
+        }
+        assert!(Cli::try_parse_from("weir drain web/a --for 366d".split(' ')).is_ok());
+    }
+
+    #[cfg(feature = "demo")]
+    #[test]
+    fn a_demo_lasts_from_20_seconds_to_a_day() {
+        for line in
+            ["weir demo --seconds 8", "weir demo --seconds 18446744073709551615", "weir demo --seconds x"]
+        {
+            assert!(
+                refused(line).contains("a whole number of seconds from 20 to 86400"),
+                "{}",
+                refused(line)
+            );
+        }
+        assert!(Cli::try_parse_from("weir demo --seconds 20".split(' ')).is_ok());
     }
 }

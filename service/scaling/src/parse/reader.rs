@@ -112,8 +112,9 @@ impl<'a> Reader<'a> {
         let value = self.block.get(key).filter(|value| !value.is_null())?;
         let parsed = value.as_str().and_then(parse_duration);
         if parsed.is_none() {
-            let message =
-                format!("{key} = {value} is no duration: write it with a unit, such as \"30s\" or \"5m\"");
+            let message = format!(
+                "{key} = {value} is no duration: write it with a unit, such as \"30s\" or \"5m\", up to \"366d\""
+            );
             self.problem(message);
         }
         parsed

@@ -151,7 +151,7 @@ fn all_problems_come_at_once() {
         "scale_up: select = \"most\" is not known; known are disabled, max, min",
         "scale_up: unknown rate \"pod\"; did you mean \"pods\"?",
         "scale_up, rate \"percent\": write both value and period, such as value = 4 and period = \"15s\"",
-        "cooldown_on_scale_up = 30 is no duration: write it with a unit, such as \"30s\" or \"5m\"",
+        "cooldown_on_scale_up = 30 is no duration: write it with a unit, such as \"30s\" or \"5m\", up to \"366d\"",
         "on_missing = \"flor\" is not known; did you mean \"floor\"?",
         "slots = 0: write a whole number, at least 1",
         "max_by: it bears 0 instances, fewer than min = 2",

@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "weir.hcl:1: `max_stale` must be a duration in quotes, such as \"500ms\", \"10s\" or \"5m\", not 5",
+                "weir.hcl:1: `max_stale` must be a duration in quotes, such as \"500ms\", \"10s\" or \"5m\", up to \"366d\", not 5",
                 "weir.hcl:3: unknown key `adress` in block `consul`; did you mean `address`?",
                 "weir.hcl:5: block `template` needs `destination`: File to write.",
                 "weir.hcl:8: a second block `consul`; there may be one only",

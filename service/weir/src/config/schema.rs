@@ -48,7 +48,7 @@ impl Kind {
         match self {
             Self::Text => "a text in quotes",
             Self::Texts => "a list of texts, such as [\"a\", \"b\"]",
-            Self::Duration => "a duration in quotes, such as \"500ms\", \"10s\" or \"5m\"",
+            Self::Duration => "a duration in quotes, such as \"500ms\", \"10s\" or \"5m\", up to \"366d\"",
             Self::Flag => "true or false",
             Self::Count => "a whole number",
             Self::Perms => "an octal file mode, such as 0644",

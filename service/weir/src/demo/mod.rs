@@ -31,12 +31,18 @@ use stage::Stage;
 /// What the demo does.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// End after this many seconds (20 at least) with a summary; without it, Ctrl-C ends it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(20..))]
+    /// End after this many seconds (20 to 86400) with a summary; without it, Ctrl-C ends it.
+    #[arg(long, value_name = "N", value_parser = seconds)]
     seconds: Option<u64>,
     /// The HAProxy to use; by default the one on PATH.
     #[arg(long, value_name = "BINARY")]
     haproxy: Option<PathBuf>,
+}
+
+/// The curve needs some time to be seen; what is longer than a day has no end for anybody.
+fn seconds(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (20..=86_400).contains(number));
+    number.ok_or_else(|| "write a whole number of seconds from 20 to 86400".into())
 }
 
 /// Runs the demo to its end.

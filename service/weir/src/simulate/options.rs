@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, ValueEnum};
 use weir_scaling::simulate::trace::Unit;
 
+use crate::cli::duration;
+
 /// A load, instances, a policy, and where the report goes.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("load").required(true).args(["trace", "shape", "suite"]))]
@@ -56,7 +58,7 @@ pub(crate) struct Options {
 #[derive(Debug, Args)]
 pub(super) struct Instances {
     /// How long an instance works on a request, in the mean.
-    #[arg(long, default_value = "100ms", value_parser = time)]
+    #[arg(long, default_value = "100ms", value_parser = duration)]
     pub(super) service_time: Duration,
     /// How that is spread.
     #[arg(long, value_enum, default_value_t = ServiceSpread::Exponential)]
@@ -65,25 +67,25 @@ pub(super) struct Instances {
     #[arg(long, value_name = "NUMBER", requires = "long_time", value_parser = at_least_one)]
     pub(super) long_every: Option<u64>,
     /// How long the long ones take.
-    #[arg(long, value_name = "DURATION", requires = "long_every", value_parser = time)]
+    #[arg(long, value_name = "DURATION", requires = "long_every", value_parser = duration)]
     pub(super) long_time: Option<Duration>,
     /// What an instance can do at once; otherwise the policy's slots, or 10.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) slots: Option<u32>,
     /// From the placement of an instance until it answers.
-    #[arg(long, default_value = "20s", value_parser = time)]
+    #[arg(long, default_value = "20s", value_parser = duration)]
     pub(super) start_time: Duration,
     /// Between two checks.
-    #[arg(long, default_value = "1s", value_parser = time)]
+    #[arg(long, default_value = "1s", value_parser = duration)]
     pub(super) check_interval: Duration,
     /// How long a deployment wants new instances healthy: Nomad refuses to scale until then.
-    #[arg(long, default_value = "10s", value_parser = time)]
+    #[arg(long, default_value = "10s", value_parser = duration)]
     pub(super) min_healthy_time: Duration,
     /// Nomad never refuses to scale, as with `max_parallel = 0`.
     #[arg(long, conflicts_with = "min_healthy_time")]
     pub(super) no_deployments: bool,
     /// How long a stopped instance lives at least.
-    #[arg(long, default_value = "0s", value_parser = time)]
+    #[arg(long, default_value = "0s", value_parser = duration)]
     pub(super) shutdown_delay: Duration,
 }
 
@@ -110,10 +112,6 @@ impl From<TraceUnit> for Unit {
 pub(super) enum ServiceSpread {
     Exponential,
     Fixed,
-}
-
-fn time(text: &str) -> Result<Duration, String> {
-    weir_scaling::parse_duration(text).ok_or_else(|| "write a duration such as 500ms, 10s or 5m".into())
 }
 
 fn at_least_one(text: &str) -> Result<u64, String> {
