@@ -41,6 +41,8 @@ mod outages;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod pipes;
+#[cfg(test)]
 mod pools;
 #[cfg(test)]
 mod prometheus;

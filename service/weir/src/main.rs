@@ -136,10 +136,8 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "demo")]
         Command::Demo(options) => return demo::run(options).await,
         Command::Options => print(config::reference().trim_end()),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "weir", &mut std::io::stdout());
-        }
-        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        Command::Completions { shell } => print(completions(shell).trim_end()),
+        Command::Man => print(manual()?.trim_end()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -216,6 +214,19 @@ fn environment() -> Environment {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// As a text: what writes it to a reader that went away would end with a panic.
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "weir", &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn manual() -> anyhow::Result<String> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn print(text: &str) {
