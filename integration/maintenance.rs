@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::rig::consul::Consul;
 use crate::rig::haproxy::Haproxy;
-use crate::rig::site::{Site, instances};
+use crate::rig::site::{SERVERS, Site, instances};
 use crate::rig::weir::{Weir, run, said};
 use crate::rig::{Instance, SOON, wait_for};
 
@@ -106,6 +106,30 @@ async fn a_server_that_is_not_known_is_answered_with_the_nearest() {
     assert_said(&site.ask(&["ready", "web/nobody"]).await, 1, &["no server nobody", &server]);
     assert_said(&site.servers(&["wbe"]).await, 1, &["did you mean `web`?"]);
     assert_eq!(entries(&site.consul).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_stats_socket_it_is_said_that_haproxy_cannot_be_told() {
+    let Some(site) = Site::new().await else { return };
+    let all = instances(["one"]).await;
+    site.consul.register("web", "one", all[0].port).await;
+    site.write_template(&site.template(SERVERS));
+    let file = site.write_config();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let kept: Vec<&str> = text.lines().filter(|line| !line.contains("stats_socket")).collect();
+    std::fs::write(&file, kept.join("\n")).unwrap();
+    let mut weir = Weir::start(&file, site.http, &site.path("logs/weir.log"));
+    let haproxy = site.haproxy().await;
+    weir.wait_ready().await;
+    let target = format!("web/{}", all[0].server());
+    let cannot = ["HAProxy here cannot be told: set `stats_socket`", "the other load balancers follow"];
+    let output = site.ask(&["drain", &target]).await;
+    assert_said(&output, 1, &[cannot[0], cannot[1], &format!("set server {target} state drain")]);
+    assert_eq!(entries(&site.consul).await.len(), 1);
+    // As the message says.
+    set(&haproxy, &target, "drain").await;
+    let drained = async || site.ask(&["drain", &target]).await.status.success().then_some(());
+    wait_for("the drain is seen", SOON, drained).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,7 +43,8 @@ pub(crate) struct Site {
     pub(crate) log_level: &'static str,
     /// The stats socket that weir is told of, in the site's directory.
     stats: &'static str,
-    http: u16,
+    /// The port of weir's HTTP.
+    pub(crate) http: u16,
     dir: TempDir,
 }
 

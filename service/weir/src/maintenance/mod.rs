@@ -78,6 +78,9 @@ impl Maintenance {
             Seen::Yes { sessions } => Ok(format!("{said}\nin force here, {}; {OTHERS}", left(sessions))),
             Seen::NotShown => Ok(format!("{said}\n{NOT_SHOWN}; it is in force as soon as it does; {OTHERS}")),
             Seen::No { state } => bail!("{said}\nnoted in Consul, but {}", still(&target, state)),
+            Seen::Untold { haproxy } => {
+                bail!("{said}\nnoted in Consul, but {}; {OTHERS}", untold(&haproxy, &target, Some(wish)))
+            }
         }
     }
 
@@ -96,6 +99,7 @@ impl Maintenance {
             Seen::Yes { .. } => Ok(format!("{said}\nnot taken out here; {OTHERS}")),
             Seen::NotShown => Ok(format!("{said}\n{NOT_SHOWN}; {OTHERS}")),
             Seen::No { state } => bail!("{said}\nbut {}", still(&target, state)),
+            Seen::Untold { haproxy } => bail!("{said}\nbut {}; {OTHERS}", untold(&haproxy, &target, None)),
         }
     }
 
@@ -155,14 +159,29 @@ async fn within<T>(time: Duration, work: impl Future<Output = anyhow::Result<T>>
 
 /// What is said where Consul took no note, and how this load balancer alone is helped meanwhile.
 fn not_written(target: &Target, wish: Option<Wish>, error: &anyhow::Error) -> anyhow::Error {
+    let command = by_hand(target, wish);
+    anyhow!(
+        "{target}: not noted in Consul, so nothing is changed: {error:#}\nfor this load balancer alone, on HAProxy's \
+         stats socket: {command}"
+    )
+}
+
+/// What a person can say to HAProxy.
+fn by_hand(target: &Target, wish: Option<Wish>) -> String {
     let state = match wish {
         Some(Wish::Drain) => "drain",
         Some(Wish::Maint) => "maint",
         Some(Wish::Wake) | None => "ready",
     };
-    anyhow!(
-        "{target}: not noted in Consul, so nothing is changed: {error:#}\nfor this load balancer alone, on HAProxy's \
-         stats socket: set server {target} state {state}"
+    format!("set server {target} state {state}")
+}
+
+fn untold(haproxy: &str, target: &Target, wish: Option<Wish>) -> String {
+    let name = if haproxy.is_empty() { "HAProxy here".to_owned() } else { format!("HAProxy {haproxy} here") };
+    let command = by_hand(target, wish);
+    format!(
+        "{name} cannot be told: set `stats_socket` in its block `haproxy` and start weir again, or say on a stats socket \
+         of its own: {command}"
     )
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Seen {
     NotShown,
     /// One shows something else.
     No { state: &'static str },
+    /// One has the backend, and cannot be told anything. Its label.
+    Untold { haproxy: String },
 }
 
 /// Waits until a server is taken out as is wished, or more.
@@ -43,9 +45,13 @@ async fn wait(
     wanted: impl Fn(ServerState) -> bool,
 ) -> Seen {
     let deadline = Instant::now() + patience;
-    let (mut running, mut sessions) = (false, 0);
+    let (mut running, mut sessions, mut untold) = (false, 0, None);
     for one in loops {
         let mut report = one.report.clone();
+        if cannot_come(&report.borrow(), target, &wanted) {
+            untold = Some(report.borrow().haproxy.name.clone());
+            continue;
+        }
         let met = |report: &Report| state(report, target).is_none_or(&wanted);
         // Whether it came to be so in time: the report says.
         let _ = timeout_at(deadline, report.wait_for(met)).await.is_ok();
@@ -57,7 +63,17 @@ async fn wait(
         running = true;
         sessions += server(&report, target).and_then(|server| server.sessions).unwrap_or_default();
     }
-    if running { Seen::Yes { sessions } } else { Seen::NotShown }
+    match untold {
+        Some(haproxy) => Seen::Untold { haproxy },
+        None if running => Seen::Yes { sessions },
+        None => Seen::NotShown,
+    }
+}
+
+/// Whether it is no use to wait: the server is not as is wanted, and nobody tells HAProxy.
+fn cannot_come(report: &Report, target: &Target, wanted: impl Fn(ServerState) -> bool) -> bool {
+    let has_it = || report.pools.status().iter().any(|pool| pool.backend == target.backend);
+    report.untold && !state(report, target).is_some_and(wanted) && has_it()
 }
 
 fn server(report: &Report, target: &Target) -> Option<ServerStatus> {
@@ -108,7 +124,8 @@ mod tests {
             reloads: 0,
             held_back: None,
         };
-        Report { templates: vec![], haproxy, pools, kept: BTreeMap::new(), holds: BTreeMap::new() }
+        let (kept, holds) = (BTreeMap::new(), BTreeMap::new());
+        Report { templates: vec![], haproxy, pools, kept, untold: false, holds }
     }
 
     fn one(report: Report) -> (watch::Sender<Report>, Loop) {
@@ -150,5 +167,24 @@ mod tests {
         assert_eq!(taken_out(&[a], &target(), Wish::Drain, patience).await, Seen::NotShown);
         let elsewhere = Target { server: "b".into(), ..target() };
         assert_eq!(taken_out(&[b], &elsewhere, Wish::Drain, patience).await, Seen::NotShown);
+    }
+
+    #[tokio::test]
+    async fn an_haproxy_that_cannot_be_told_is_named_at_once() {
+        let untold = |state, server| Report { untold: true, ..report(state, server) };
+        let patience = Duration::from_secs(20);
+        for (state, server) in [(HaproxyState::Running, Some(ServerState::Up)), (HaproxyState::Unknown, None)]
+        {
+            let (_sender, a) = one(untold(state, server));
+            let (loops, meant) = ([a], target());
+            let seen = taken_out(&loops, &meant, Wish::Drain, patience);
+            let seen = timeout_at(Instant::now() + Duration::from_secs(1), seen).await;
+            assert_eq!(seen.unwrap(), Seen::Untold { haproxy: String::new() });
+            let elsewhere = Target { backend: "api".into(), ..meant };
+            assert_eq!(taken_out(&loops, &elsewhere, Wish::Drain, patience).await, Seen::NotShown);
+        }
+        // Somebody did it by hand.
+        let (_sender, a) = one(untold(HaproxyState::Running, Some(ServerState::Drain)));
+        assert_eq!(taken_out(&[a], &target(), Wish::Drain, patience).await, Seen::Yes { sessions: 3 });
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) pools: SeenPools,
     /// What is kept, by backend, as Consul's IDs.
     pub(crate) kept: BTreeMap<String, Vec<String>>,
+    /// Nothing can be told to HAProxy: it has no `stats_socket`.
+    pub(crate) untold: bool,
     /// How it stands with requests that are held, by backend.
     pub(crate) holds: BTreeMap<String, Hold>,
 }
@@ -41,6 +43,7 @@ impl PoolLoop {
             haproxy: self.haproxy_status(),
             pools: self.seen_pools(),
             kept: self.kept(),
+            untold: self.haproxy.is_some() && !self.live.is_on,
             holds: self.holds(),
         }
     }
