@@ -32,7 +32,8 @@ pub(crate) fn blocks(body: &Body) -> Option<Value> {
     Some(Value::Object(map))
 }
 
-fn literal(expression: &Expression) -> Option<Value> {
+/// A value that is written out; nothing where it is computed.
+pub(super) fn literal(expression: &Expression) -> Option<Value> {
     match expression {
         Expression::Null(_) => Some(Value::Null),
         Expression::Bool(value) => Some(Value::Bool(*value.value())),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hcl_edit::Span as _;
-use hcl_edit::structure::{Block, Body};
+use hcl_edit::structure::{Attribute, Block, Body};
 use serde_json::{Map, Value};
 use weir_nomad::Client;
 use weir_scaling::{Policy, RawPolicy, format_duration, parse, parse_duration};
@@ -21,6 +21,7 @@ use crate::chain::chain;
 use crate::check::Found;
 use crate::config::{Problem, not_hcl};
 pub(crate) use hcl::blocks;
+use hcl::literal;
 pub(crate) use place::line_of;
 use place::{Span, line, named};
 
@@ -97,6 +98,7 @@ impl JobFile<'_> {
         let Some(raw) = self.raw(job, group, scaling, block) else {
             return self.computed(scaling, block);
         };
+        self.computed_bounds(group, scaling);
         match parse(&raw) {
             Ok(policy) => {
                 self.drains(&policy, group, scaling);
@@ -120,20 +122,37 @@ impl JobFile<'_> {
             (None, None) if scaling.body.get_blocks("dynamic").next().is_some() => return None,
             (None, None) => Value::Null,
         };
-        let bound = |name: &str, written: &str| {
-            known.and_then(|scaling| scaling[name].as_u64()).or_else(|| number(scaling, written))
+        let bound = |name: &str, written: Option<&Attribute>, missing: u64, unknown: u64| {
+            let known = known.and_then(|scaling| scaling[name].as_u64());
+            known.unwrap_or_else(|| written.map_or(missing, |written| whole(written).unwrap_or(unknown)))
         };
         Some(RawPolicy {
             id: String::new(),
             namespace: String::new(),
             job: label(job),
             group: label(group),
-            min: bound("Min", "min").or_else(|| number(group, "count")).unwrap_or(1),
-            max: bound("Max", "max").unwrap_or(u64::MAX),
+            // What is put for a bound that only Nomad could tell breaks no rule.
+            min: bound("Min", least(group, scaling), 1, 0),
+            max: bound("Max", scaling.body.get_attribute("max"), u64::MAX, u64::MAX),
             enabled: true,
             modify_index: 0,
             policy,
         })
+    }
+
+    /// Bounds of which only Nomad can tell what they come to.
+    fn computed_bounds(&mut self, group: &Block, scaling: &Block) {
+        if self.parsed.is_some() {
+            return;
+        }
+        let bounds = [least(group, scaling), scaling.body.get_attribute("max")];
+        for bound in bounds.into_iter().flatten().filter(|bound| literal(&bound.value).is_none()) {
+            let message = format!(
+                "`{}` holds a variable or a function, so what depends on it was not checked; {ASKING}",
+                bound.key.as_str()
+            );
+            self.unchecked(line(self.text, &bound.key.span().unwrap_or_default()), &message);
+        }
     }
 
     /// A group as Nomad understands it.
@@ -191,9 +210,8 @@ impl JobFile<'_> {
     /// Only Nomad can tell what this policy comes to.
     fn computed(&mut self, scaling: &Block, policy: Option<&Block>) {
         let at = policy.unwrap_or(scaling).ident.span().unwrap_or_default();
-        let message = "this policy was not checked: it holds variables or functions; `weir policy check --nomad \
-                       ADDRESS` asks Nomad what they come to";
-        self.unchecked(line(self.text, &at), message);
+        let message = format!("this policy was not checked: it holds variables or functions; {ASKING}");
+        self.unchecked(line(self.text, &at), &message);
     }
 
     fn unchecked(&mut self, line: usize, message: &str) {
@@ -211,9 +229,20 @@ impl JobFile<'_> {
     }
 }
 
+const ASKING: &str = "`weir policy check --nomad ADDRESS` asks Nomad what it comes to";
+
+/// Where `min` is written: Nomad takes `count` where there is none.
+fn least<'a>(group: &'a Block, scaling: &'a Block) -> Option<&'a Attribute> {
+    scaling.body.get_attribute("min").or_else(|| group.body.get_attribute("count"))
+}
+
 /// A whole number that is written as one.
 fn number(block: &Block, name: &str) -> Option<u64> {
-    block.body.get_attribute(name)?.value.as_number()?.as_u64()
+    whole(block.body.get_attribute(name)?)
+}
+
+fn whole(attribute: &Attribute) -> Option<u64> {
+    attribute.value.as_number()?.as_u64()
 }
 
 fn label(block: &Block) -> String {

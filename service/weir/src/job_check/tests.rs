@@ -90,6 +90,25 @@ async fn keys_of_scaling_that_nomad_does_not_know_are_found() {
 }
 
 #[tokio::test]
+async fn bounds_that_are_computed_are_not_taken_for_others() {
+    let policy = format!("scale_to_zero = true\nmax_by {{\n per_instance = 5\n budget = 6\n }}\n{GOOD}");
+    let text = |bounds: &str, group: &str| {
+        text(&policy, &format!("{DELAY}\n{group}")).replace("min = 2\n      max = 20", bounds)
+    };
+    for bounds in ["min = var.min\nmax = 20", "min = var.min\nmax = var.max", "min = 0\nmax = var.max"] {
+        let (mistakes, _, unchecked) = all(&text(bounds, "count = 1"), None).await;
+        assert_eq!(mistakes, Vec::<String>::new(), "{bounds}");
+        assert!(unchecked.iter().all(|one| one.contains("holds a variable or a function")), "{unchecked:?}");
+        assert_eq!(unchecked.len(), bounds.matches("var.").count(), "{unchecked:?}");
+    }
+    // Nomad takes the count where there is no `min`.
+    let (mistakes, _, unchecked) = all(&text("max = 20", "count = var.count"), None).await;
+    assert_eq!((mistakes, unchecked.len()), (vec![], 1), "{unchecked:?}");
+    let (mistakes, _, unchecked) = all(&text("max = 20", "count = 1"), None).await;
+    assert_eq!((mistakes.len(), unchecked.len()), (1, 0), "{mistakes:?}");
+}
+
+#[tokio::test]
 async fn what_was_not_read_is_not_passed_as_checked() {
     for no_job in ["", "consul {}\n", "scaling {}\n"] {
         let (mistakes, _) = found(no_job, None).await;
