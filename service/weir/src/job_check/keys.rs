@@ -32,7 +32,11 @@ pub(super) fn of_scaling(scaling: &Block) -> Vec<(Span, String)> {
         let at = attribute.key.span().unwrap_or_default();
         (at, "`policy` is a block: write policy { … } without `=`".to_owned())
     });
-    unknown.chain(attribute).collect()
+    let second = scaling.body.get_blocks("policy").nth(1).map(|block| {
+        let at = block.ident.span().unwrap_or_default();
+        (at, "a second block `policy` in block `scaling`; there may be one only".to_owned())
+    });
+    unknown.chain(attribute).chain(second).collect()
 }
 
 /// The name of a key or block, and where it stands.

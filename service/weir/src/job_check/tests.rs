@@ -90,6 +90,14 @@ async fn keys_of_scaling_that_nomad_does_not_know_are_found() {
 }
 
 #[tokio::test]
+async fn a_second_policy_is_one_too_many() {
+    let text = text(GOOD, DELAY).replace("policy {", "policy {}\npolicy {");
+    let (mistakes, _) = found(&text, None).await;
+    let second = "web.nomad.hcl:8: a second block `policy` in block `scaling`; there may be one only";
+    assert_eq!(mistakes, [second]);
+}
+
+#[tokio::test]
 async fn bounds_that_are_computed_are_not_taken_for_others() {
     let policy = format!("scale_to_zero = true\nmax_by {{\n per_instance = 5\n budget = 6\n }}\n{GOOD}");
     let text = |bounds: &str, group: &str| {
