@@ -68,14 +68,15 @@ fn behavior(reader: &mut Reader<'_>, key: &str, outer: Option<Duration>, plain: 
     inner.keys(BEHAVIOR_KEYS);
     let own = inner.some_duration("stabilization");
     if own.is_some() && outer.is_some() {
-        inner.problem("stabilization stands here and in the policy: write it once");
+        inner.problem_of("stabilization", "stabilization stands here and in the policy: write it once");
     }
     let words = [("disabled", Select::Disabled), ("max", Select::Max), ("min", Select::Min)];
     let tolerance = inner.number("tolerance").unwrap_or(plain.tolerance);
     if !(0.0..1.0).contains(&tolerance) {
-        inner.problem(format!(
-            "tolerance = {tolerance}: write a share, at least 0 and less than 1, such as 0.1"
-        ));
+        inner.problem_of(
+            "tolerance",
+            format!("tolerance = {tolerance}: write a share, at least 0 and less than 1, such as 0.1"),
+        );
     }
     Behavior {
         stabilization: own.unwrap_or(plain.stabilization),
@@ -92,7 +93,8 @@ fn rates(reader: &mut Reader<'_>) -> Vec<Rate> {
         let unit = UNITS.iter().find(|(name, _)| *name == label).map(|(_, unit)| *unit);
         let Some(unit) = unit else {
             let known: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
-            reader.problem(format!("unknown rate {label:?}{}", hint(label, &known)));
+            let key = format!("rate {label:?}");
+            reader.problem_of(&key, format!("unknown rate {label:?}{}", hint(label, &known)));
             continue;
         };
         let place = format!("{}, rate {label:?}", reader.place);
@@ -109,10 +111,10 @@ fn rate(unit: RateUnit, reader: &mut Reader<'_>) -> Option<Rate> {
         return None;
     };
     if value <= 0.0 {
-        reader.problem(format!("value = {value}: write more than 0, or select = \"disabled\""));
+        reader.problem_of("value", format!("value = {value}: write more than 0, or select = \"disabled\""));
     }
     if period.is_zero() || period > LONGEST_PERIOD {
-        reader.problem("period: write more than 0s and at most \"30m\"");
+        reader.problem_of("period", "period: write more than 0s and at most \"30m\"");
     }
     Some(Rate { unit, value, period })
 }

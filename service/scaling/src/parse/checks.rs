@@ -1,6 +1,6 @@
 //! Reads `check` blocks: source, query, window, group, schedule and strategy.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Zones;
@@ -18,15 +18,18 @@ const NOMAD_QUERIES: &str = "avg, max, min or sum, then _cpu, _cpu-allocated, _m
 
 /// All checks; two with one label are a mistake, as one of them would be lost in the Nomad Autoscaler.
 pub(super) fn checks(reader: &mut Reader<'_>, zones: Zones<'_>) -> Vec<Check> {
-    let mut labels = BTreeSet::new();
+    let mut labels: BTreeMap<&str, usize> = BTreeMap::new();
     let mut checks = Vec::new();
     for (label, block) in reader.blocks("check") {
-        if !labels.insert(label) {
-            reader.problem(format!(
+        let place = format!("check {label:?}");
+        let before = labels.entry(label).or_default();
+        if *before > 0 {
+            reader.problem_of_nth(&place, *before, format!(
                 "two checks are labelled {label:?}: give each its own label (the Nomad Autoscaler silently drops one)"
             ));
         }
-        checks.extend(check(label, &mut reader.inner(block, format!("check {label:?}")), zones));
+        *before += 1;
+        checks.extend(check(label, &mut reader.inner(block, place), zones));
     }
     checks
 }
@@ -41,10 +44,15 @@ fn check(label: &str, reader: &mut Reader<'_>, zones: Zones<'_>) -> Option<Check
     let on_error = on_error(reader, "on_error");
     let schedules = schedules::of_check(reader, zones);
     let [(name, options)] = blocks[..] else {
-        reader.problem(format!(
-            "it has {} strategies and needs exactly one, such as strategy \"concurrency\" {{}}",
-            blocks.len()
-        ));
+        let key = if blocks.is_empty() { "" } else { "strategy" };
+        reader.problem_of_nth(
+            key,
+            usize::from(blocks.len() > 1),
+            format!(
+                "it has {} strategies and needs exactly one, such as strategy \"concurrency\" {{}}",
+                blocks.len()
+            ),
+        );
         return None;
     };
     let strategy = strategies::strategy(name, reader, options)?;
@@ -84,7 +92,7 @@ fn source(reader: &mut Reader<'_>, strategy: &str) -> Option<Source> {
             } else {
                 hint(other, &SOURCES)
             };
-            reader.problem(format!("unknown source {other:?}{known}"));
+            reader.problem_of("source", format!("unknown source {other:?}{known}"));
             None
         }
     }
@@ -95,7 +103,8 @@ fn signal(reader: &mut Reader<'_>, query: Option<&str>) -> Option<Signal> {
     let signal = Signal::named(query);
     if signal.is_none() {
         let names = Signal::ALL.map(|(name, _)| name);
-        reader.problem(format!("query = {query:?} is no signal of HAProxy{}", hint(query, &names)));
+        reader
+            .problem_of("query", format!("query = {query:?} is no signal of HAProxy{}", hint(query, &names)));
     }
     signal
 }
@@ -105,7 +114,8 @@ fn nomad(reader: &mut Reader<'_>, query: Option<&str>) -> Option<NomadMetric> {
     match query {
         None => reader.problem(format!("query is missing: write {NOMAD_QUERIES}")),
         Some(query) if metric.is_none() => {
-            reader.problem(format!("query = {query:?} is none of Nomad's: write {NOMAD_QUERIES}"));
+            reader
+                .problem_of("query", format!("query = {query:?} is none of Nomad's: write {NOMAD_QUERIES}"));
         }
         Some(_) => {}
     }
@@ -124,7 +134,8 @@ fn prometheus(reader: &mut Reader<'_>, query: Option<String>) -> Option<String> 
 fn concurrency_needs_work(reader: &mut Reader<'_>, strategy: &Strategy, source: &Source) {
     let fits = matches!(source, Source::Haproxy(Signal::Concurrency) | Source::Prometheus(_));
     if matches!(strategy, Strategy::Concurrency(_)) && !fits {
-        reader.problem(
+        reader.problem_of(
+            "strategy \"concurrency\"",
             "strategy \"concurrency\" needs the work in the system: query = \"concurrency\" of the source \"haproxy\", or Prometheus",
         );
     }

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use crate::blocks::body;
 use crate::policy::{Drain, MaxBy, OnCheckError, OnMissing, Panic, Policy};
 use crate::raw::RawPolicy;
-use reader::{Reader, problem};
+use reader::Reader;
 
 const POLICY_KEYS: &[&str] = &[
     "check",
@@ -55,6 +55,10 @@ pub type Zones<'a> = &'a dyn Fn(&str) -> Option<TimeZone>;
 pub struct Problem {
     /// Where, such as `check "load"`; empty for the policy itself.
     pub place: String,
+    /// The key or block of that place that it is of, such as `cooldown` or `rate "percent"`; empty for the place itself.
+    pub key: String,
+    /// Which of several of that name, from 0.
+    pub nth: usize,
     /// What, and what to do.
     pub message: String,
 }
@@ -84,7 +88,8 @@ pub fn parse_in(raw: &RawPolicy, zones: Zones<'_>) -> Result<Policy, Vec<Problem
     let block = match &raw.policy {
         Value::Null => &empty,
         other => body(other).unwrap_or_else(|| {
-            problems.push(problem("", "the policy block is no block: write policy { … }"));
+            Reader::new(&empty, "", &mut problems)
+                .problem("the policy block is no block: write policy { … }");
             &empty
         }),
     };
@@ -94,7 +99,7 @@ pub fn parse_in(raw: &RawPolicy, zones: Zones<'_>) -> Result<Policy, Vec<Problem
 
 fn policy(raw: &RawPolicy, reader: &mut Reader<'_>, zones: Zones<'_>) -> Policy {
     if raw.min > raw.max {
-        reader.problem(format!("min = {} is more than max = {}", raw.min, raw.max));
+        reader.problem_of("min", format!("min = {} is more than max = {}", raw.min, raw.max));
     }
     reader.keys(POLICY_KEYS);
     let written = reader.some_duration("cooldown");
@@ -132,9 +137,11 @@ fn on_missing(reader: &mut Reader<'_>) -> OnMissing {
     let floor = reader.whole("floor", 0);
     match (text, floor) {
         (Some("floor"), Some(floor)) => return OnMissing::Floor(floor),
-        (Some("floor"), None) => reader.problem("on_missing = \"floor\" needs floor, such as floor = 6"),
+        (Some("floor"), None) => {
+            reader.problem_of("on_missing", "on_missing = \"floor\" needs floor, such as floor = 6");
+        }
         (Some("up"), None) => return OnMissing::Up,
-        (_, Some(_)) => reader.problem("floor means something with on_missing = \"floor\" only"),
+        (_, Some(_)) => reader.problem_of("floor", "floor means something with on_missing = \"floor\" only"),
         _ => {}
     }
     OnMissing::Hold
@@ -179,10 +186,13 @@ fn scale_to_zero(raw: &RawPolicy, reader: &mut Reader<'_>) -> Option<std::time::
     let wanted = reader.truth("scale_to_zero");
     let after = reader.some_duration("scale_to_zero_after");
     if wanted && raw.min > 0 {
-        reader.problem(format!("scale_to_zero needs min = 0, and min is {}", raw.min));
+        reader.problem_of("scale_to_zero", format!("scale_to_zero needs min = 0, and min is {}", raw.min));
     }
     if !wanted && after.is_some() {
-        reader.problem("scale_to_zero_after means something with scale_to_zero = true only");
+        reader.problem_of(
+            "scale_to_zero_after",
+            "scale_to_zero_after means something with scale_to_zero = true only",
+        );
     }
     wanted.then(|| after.unwrap_or(Policy::IDLE))
 }
@@ -191,9 +201,13 @@ fn dry_run(reader: &mut Reader<'_>) -> bool {
     let mut dry = false;
     for (label, target) in reader.blocks("target") {
         if label != "nomad-target" {
-            reader.problem(format!(
-                "target {label:?} is not supported: Weir scales groups of Nomad jobs, \"nomad-target\""
-            ));
+            let key = format!("target {label:?}");
+            reader.problem_of(
+                &key,
+                format!(
+                    "target {label:?} is not supported: Weir scales groups of Nomad jobs, \"nomad-target\""
+                ),
+            );
             continue;
         }
         let place = format!("target {label:?}");

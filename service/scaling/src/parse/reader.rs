@@ -31,15 +31,27 @@ impl<'a> Reader<'a> {
         Reader { block, place, problems: self.problems }
     }
 
+    /// Something is wrong with the block itself.
     pub(super) fn problem(&mut self, message: impl Into<String>) {
-        self.problems.push(problem(&self.place, message));
+        self.problem_of("", message);
+    }
+
+    /// Something is wrong with this key or block in it.
+    pub(super) fn problem_of(&mut self, key: &str, message: impl Into<String>) {
+        self.problem_of_nth(key, 0, message);
+    }
+
+    /// Something is wrong with one of several blocks of this name in it.
+    pub(super) fn problem_of_nth(&mut self, key: &str, nth: usize, message: impl Into<String>) {
+        let (place, key, message) = (self.place.clone(), key.to_owned(), message.into());
+        self.problems.push(Problem { place, key, nth, message });
     }
 
     /// Reports every key that is not known.
     pub(super) fn keys(&mut self, known: &[&str]) {
         let block = self.block;
         for key in block.keys().filter(|key| !known.contains(&key.as_str())) {
-            self.problem(format!("unknown key {key:?}{}", hint(key, known)));
+            self.problem_of(key, format!("unknown key {key:?}{}", hint(key, known)));
         }
     }
 
@@ -50,7 +62,9 @@ impl<'a> Reader<'a> {
         for entry in block.get(key).map(labelled).unwrap_or_default() {
             match entry {
                 Ok(entry) => found.push(entry),
-                Err(what) => self.problem(format!("{key} {what} is no block: write {key} \"name\" {{ … }}")),
+                Err(what) => {
+                    self.problem_of(key, format!("{key} {what} is no block: write {key} \"name\" {{ … }}"));
+                }
             }
         }
         found
@@ -62,7 +76,7 @@ impl<'a> Reader<'a> {
             Value::String(text) => Some(text.clone()),
             other => {
                 let message = format!("{key} = {other} is no text: put it in quotes");
-                self.problem(message);
+                self.problem_of(key, message);
                 None
             }
         }
@@ -75,7 +89,7 @@ impl<'a> Reader<'a> {
         for entry in block.get(key).map(items).unwrap_or_default() {
             match entry.as_object() {
                 Some(body) => found.push(body),
-                None => self.problem(format!("{key} = {entry} is no block: write {key} {{ … }}")),
+                None => self.problem_of(key, format!("{key} = {entry} is no block: write {key} {{ … }}")),
             }
         }
         found
@@ -85,7 +99,7 @@ impl<'a> Reader<'a> {
     pub(super) fn bare_block(&mut self, key: &str) -> Option<&'a Map<String, Value>> {
         let blocks = self.bare_blocks(key);
         if blocks.len() > 1 {
-            self.problem(format!("{key} stands {} times and may stand once", blocks.len()));
+            self.problem_of_nth(key, 1, format!("{key} stands {} times and may stand once", blocks.len()));
         }
         blocks.first().copied()
     }
@@ -97,7 +111,7 @@ impl<'a> Reader<'a> {
         if found.is_none() {
             let known: Vec<&str> =
                 words.iter().map(|(word, _)| *word).filter(|word| !word.is_empty()).collect();
-            self.problem(format!("{key} = {text:?} is not known{}", hint(&text, &known)));
+            self.problem_of(key, format!("{key} = {text:?} is not known{}", hint(&text, &known)));
         }
         found
     }
@@ -115,7 +129,7 @@ impl<'a> Reader<'a> {
             let message = format!(
                 "{key} = {value} is no duration: write it with a unit, such as \"30s\" or \"5m\", up to \"366d\""
             );
-            self.problem(message);
+            self.problem_of(key, message);
         }
         parsed
     }
@@ -132,7 +146,7 @@ impl<'a> Reader<'a> {
         let number = number.filter(|number: &f64| number.is_finite());
         if number.is_none() {
             let message = format!("{key} = {value} is no number");
-            self.problem(message);
+            self.problem_of(key, message);
         }
         number
     }
@@ -144,7 +158,7 @@ impl<'a> Reader<'a> {
             #[expect(clippy::cast_possible_truncation, reason = "checked just above")]
             return Some(number as i64);
         }
-        self.problem(format!("{key} = {number}: write a whole number"));
+        self.problem_of(key, format!("{key} = {number}: write a whole number"));
         None
     }
 
@@ -159,7 +173,7 @@ impl<'a> Reader<'a> {
             )]
             return Some(number as u64);
         }
-        self.problem(format!("{key} = {number}: write a whole number, at least {least}"));
+        self.problem_of(key, format!("{key} = {number}: write a whole number, at least {least}"));
         None
     }
 
@@ -171,13 +185,9 @@ impl<'a> Reader<'a> {
             Some(Value::String(text)) if text == "false" => false,
             Some(other) => {
                 let message = format!("{key} = {other}: write true or false");
-                self.problem(message);
+                self.problem_of(key, message);
                 false
             }
         }
     }
-}
-
-pub(super) fn problem(place: &str, message: impl Into<String>) -> Problem {
-    Problem { place: place.to_owned(), message: message.into() }
 }

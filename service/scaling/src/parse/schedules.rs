@@ -71,7 +71,7 @@ fn bounds(reader: &mut Reader<'_>) -> (Option<u64>, Option<u64>) {
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
-        reader.problem(format!("min = {min} is more than max = {max}"));
+        reader.problem_of("min", format!("min = {min} is more than max = {max}"));
     }
     (min, max)
 }
@@ -83,7 +83,7 @@ fn zone(reader: &mut Reader<'_>, zones: Zones<'_>) -> Option<(String, TimeZone)>
     }
     let zone = zones(&name);
     if zone.is_none() {
-        reader.problem(format!(
+        reader.problem_of("timezone", format!(
             "timezone = {name:?} is not in the time zone database: write an IANA name, such as \"Europe/Berlin\""
         ));
     }
@@ -95,7 +95,7 @@ fn cron(reader: &mut Reader<'_>, key: &str) -> Option<Cron> {
     match Cron::parse(&text) {
         Ok(cron) => Some(cron),
         Err(why) => {
-            reader.problem(format!("{key} = {text:?}: {why}"));
+            reader.problem_of(key, format!("{key} = {text:?}: {why}"));
             None
         }
     }
@@ -114,7 +114,7 @@ fn end(reader: &mut Reader<'_>) -> Option<End> {
     }
     let time = reader.some_duration("duration")?;
     if time < Duration::from_mins(1) {
-        reader.problem("duration: write a minute at least");
+        reader.problem_of("duration", "duration: write a minute at least");
     }
     Some(End::After(time))
 }

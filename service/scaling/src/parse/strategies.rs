@@ -28,7 +28,8 @@ pub(super) fn strategy(
         "fixed-value" => fixed_value(&mut inner),
         "pass-through" => Some(pass_through(&mut inner)),
         _ => {
-            reader.problem(format!("unknown strategy {name:?}{}", hint(name, &Strategy::NAMES)));
+            let key = format!("strategy {name:?}");
+            reader.problem_of(&key, format!("unknown strategy {name:?}{}", hint(name, &Strategy::NAMES)));
             None
         }
     }
@@ -38,17 +39,21 @@ fn concurrency(reader: &mut Reader<'_>) -> Strategy {
     reader.keys(CONCURRENCY_KEYS);
     let target = reader.number("target");
     if let Some(target) = target.filter(|target| !(*target > 0.0 && *target <= 1.0)) {
-        reader.problem(format!(
-            "target = {target} is no busy share: write more than 0 and at most 1, such as 0.8"
-        ));
+        reader.problem_of(
+            "target",
+            format!("target = {target} is no busy share: write more than 0 and at most 1, such as 0.8"),
+        );
     }
     let wait = reader.number("wait").unwrap_or(Concurrency::WAIT);
     if !(wait > 0.0 && wait < 1.0) {
-        reader.problem(format!("wait = {wait} is no share: write more than 0 and less than 1, such as 0.1"));
+        reader.problem_of(
+            "wait",
+            format!("wait = {wait} is no share: write more than 0 and less than 1, such as 0.1"),
+        );
     }
     let queue_drain = reader.duration("queue_drain", Concurrency::QUEUE_DRAIN);
     if queue_drain.is_zero() {
-        reader.problem("queue_drain: write more than 0s, such as \"5s\"");
+        reader.problem_of("queue_drain", "queue_drain: write more than 0s, such as \"5s\"");
     }
     Strategy::Concurrency(Concurrency { target, slots: reader.whole("slots", 1), wait, queue_drain })
 }
@@ -61,7 +66,7 @@ fn target_value(reader: &mut Reader<'_>) -> Option<Strategy> {
     reader.keys(TARGET_VALUE_KEYS);
     let threshold = reader.number("threshold").unwrap_or(TargetValue::THRESHOLD);
     if threshold < 0.0 {
-        reader.problem(format!("threshold = {threshold} is negative"));
+        reader.problem_of("threshold", format!("threshold = {threshold} is negative"));
     }
     let steps = steps(reader);
     if !reader.block.contains_key("target") {
@@ -69,7 +74,10 @@ fn target_value(reader: &mut Reader<'_>) -> Option<Strategy> {
     }
     let target = reader.number("target")?;
     if target < 0.0 {
-        reader.problem(format!("target = {target}: what one instance should have is not negative"));
+        reader.problem_of(
+            "target",
+            format!("target = {target}: what one instance should have is not negative"),
+        );
     }
     Some(Strategy::TargetValue(TargetValue { target, threshold, steps }))
 }
@@ -80,9 +88,10 @@ fn threshold(reader: &mut Reader<'_>) -> Option<Strategy> {
     match (lower, upper) {
         (None, None) => reader.problem("write lower_bound, upper_bound or both"),
         (Some(lower), Some(upper)) if lower >= upper => {
-            reader.problem(format!(
-                "lower_bound = {lower} is not below upper_bound = {upper}: nothing lies between"
-            ));
+            reader.problem_of(
+                "lower_bound",
+                format!("lower_bound = {lower} is not below upper_bound = {upper}: nothing lies between"),
+            );
         }
         _ => {}
     }
@@ -98,7 +107,11 @@ fn change(reader: &mut Reader<'_>) -> Option<Change> {
         ["percentage"] => reader.number("percentage").map(Change::Percentage),
         ["value"] => reader.whole("value", 0).map(Change::Value),
         _ => {
-            reader.problem("write exactly one of delta, percentage and value");
+            // With several, the second is one too many.
+            reader.problem_of(
+                written.get(1).unwrap_or(&""),
+                "write exactly one of delta, percentage and value",
+            );
             None
         }
     }

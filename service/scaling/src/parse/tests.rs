@@ -27,6 +27,26 @@ fn problems(policy: Value) -> Vec<String> {
 }
 
 #[test]
+fn a_problem_carries_its_key() {
+    let load = || json!({"load": [{"query": "queu", "strategy": [{"concurrency": [{"wait": 2}]}]}]});
+    let policy = json!({"cooldwon": "1m", "panic": [{}, {}], "check": [load(), load()]});
+    let problems = parse(&raw(policy)).unwrap_err();
+    let mut found: Vec<(&str, &str, usize)> =
+        problems.iter().map(|problem| (&*problem.place, &*problem.key, problem.nth)).collect();
+    found.sort_unstable();
+    found.dedup();
+    let check = "check \"load\"";
+    let expected = [
+        ("", check, 1),
+        ("", "cooldwon", 0),
+        ("", "panic", 1),
+        (check, "query", 0),
+        ("check \"load\", strategy \"concurrency\"", "wait", 0),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn the_smallest_policy_has_every_default() {
     let policy = parse(&raw(json!({"check": [{"load": [{"strategy": [{"concurrency": [{}]}]}]}]}))).unwrap();
     assert_eq!((policy.min, policy.max, policy.slots, policy.dry_run), (2, 20, None, false));

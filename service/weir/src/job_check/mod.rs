@@ -23,7 +23,7 @@ use crate::config::{Problem, not_hcl};
 pub(crate) use hcl::blocks;
 use hcl::literal;
 pub(crate) use place::line_of;
-use place::{Span, line, named};
+use place::{Span, key_of, line};
 
 /// Checks all files, in their order.
 pub(crate) async fn check_all(paths: &[PathBuf], nomad: Option<&Client>) -> Found {
@@ -172,7 +172,7 @@ impl JobFile<'_> {
             "scaling waits {drain} for sessions (`drain`) and a deploy only {delay} (`shutdown_delay` of the \
              group), so a deploy cuts what scaling would not: make `shutdown_delay` as long"
         );
-        let at = named(self.text, scaling, "", "\"drain\"");
+        let at = key_of(self.text, scaling, "drain");
         self.found.warnings.push(Problem::new(self.path, line(self.text, &at), message));
     }
 
@@ -189,7 +189,7 @@ impl JobFile<'_> {
         }
         let message = "a deploy sets the count to 0, where weir leaves what it did not take there itself: give \
                        the group `count = 1`, or more";
-        let at = named(self.text, scaling, "", "\"scale_to_zero\"");
+        let at = key_of(self.text, scaling, "scale_to_zero");
         self.found.warnings.push(Problem::new(self.path, line(self.text, &at), message.to_owned()));
     }
 

@@ -16,37 +16,26 @@ pub(super) fn line(text: &str, at: &Span) -> usize {
 
 /// The line of a problem of the policy in `scaling`.
 pub(crate) fn line_of(text: &str, scaling: &Block, problem: &Problem) -> usize {
-    line(text, &named(text, scaling, &problem.place, &problem.message))
+    line(text, &standing(text, scaling, &problem.place, &problem.key, problem.nth))
 }
 
-/// Where the key or label stands that a message begins with (`key = value …`) or names in quotes, within the
-/// block that `place` leads to; the block's beginning where there is none.
-pub(super) fn named(text: &str, scaling: &Block, place: &str, message: &str) -> Span {
+/// Where a key of the policy in `scaling` stands; the policy's beginning where there is none.
+pub(super) fn key_of(text: &str, scaling: &Block, key: &str) -> Span {
+    standing(text, scaling, "", key, 0)
+}
+
+/// Where the key or block of this name stands in the block that `place` leads to, the `nth` of them; the block's
+/// beginning where there is none.
+fn standing(text: &str, scaling: &Block, place: &str, key: &str, nth: usize) -> Span {
     let Some(policy) = scaling.body.get_blocks("policy").next() else { return start(scaling) };
     let (blocks, missing) = led_to(policy, place);
-    let names = names(message);
-    if message.starts_with("two ")
-        && let Some(second) = names.iter().find_map(|name| children(policy, name).nth(1))
-    {
-        return second;
-    }
     // `min` and `max` are the policy's and stand beside it.
     let beside = place.is_empty().then_some(scaling);
-    let stands = |name: &&str| {
-        let child = blocks.iter().copied().chain(beside).find_map(|block| children(block, name).next());
-        child.or_else(|| blocks.iter().find_map(|block| word_in(text, block, name)))
-    };
-    let found = names.iter().find_map(stands).or_else(|| children(blocks.first()?, missing).next());
+    let child = blocks.iter().copied().chain(beside).find_map(|block| children(block, key).nth(nth));
+    // A value that is written as an object, or a block that another one makes.
+    let found = child.or_else(|| blocks.iter().find_map(|block| word_in(text, block, key)));
+    let found = found.or_else(|| children(blocks.first()?, missing).next());
     found.unwrap_or_else(|| start(blocks.first().unwrap_or(&policy)))
-}
-
-/// What a message names, before it goes on to advice.
-fn names(message: &str) -> Vec<&str> {
-    let told = message.split(';').next().unwrap_or_default();
-    let told = told.split(" such as ").next().unwrap_or_default();
-    let key = told.split_once(" = ").map(|(key, _)| key).filter(|key| !key.contains(' '));
-    let quoted = told.split(['`', '"']).skip(1).step_by(2);
-    key.into_iter().chain(quoted).filter(|name| !name.is_empty()).collect()
 }
 
 /// The blocks that a problem's place leads to (`check "load", strategy "concurrency"`; several where they are
@@ -64,20 +53,24 @@ fn led_to<'a, 'p>(policy: &'a Block, place: &'p str) -> (Vec<&'a Block>, &'p str
 
 /// What follows in a place after the name of this block.
 fn after<'p>(block: &Block, place: &'p str) -> Option<&'p str> {
-    let label = block.labels.first().map_or(String::new(), |label| format!(" {:?}", label.as_str()));
-    let rest = place.strip_prefix(block.ident.as_str())?.strip_prefix(&label)?;
+    let rest = place.strip_prefix(&*name_of(block))?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix(", ") }
 }
 
-/// Where in a block itself the keys and blocks of this name stand, and the blocks with this label.
+/// A block as places name it: `check "load"`.
+fn name_of(block: &Block) -> String {
+    let label = block.labels.first().map_or(String::new(), |label| format!(" {:?}", label.as_str()));
+    format!("{}{label}", block.ident.as_str())
+}
+
+/// Where in a block itself the keys and blocks of this name stand, with a label or without.
 fn children<'a>(block: &'a Block, name: &'a str) -> impl Iterator<Item = Span> + 'a {
     block.body.iter().filter_map(move |structure| {
-        let (key, label) = match structure {
-            Structure::Attribute(attribute) => (&attribute.key, None),
-            Structure::Block(block) => (&block.ident, block.labels.first()),
+        let (key, is_labelled) = match structure {
+            Structure::Attribute(attribute) => (&attribute.key, false),
+            Structure::Block(block) => (&block.ident, name_of(block) == name),
         };
-        let is_named = key.as_str() == name || label.is_some_and(|label| label.as_str() == name);
-        is_named.then(|| key.span())?
+        (is_labelled || key.as_str() == name).then(|| key.span())?
     })
 }
 
@@ -85,8 +78,9 @@ fn start(block: &Block) -> Span {
     block.ident.span().unwrap_or_default()
 }
 
-/// Where `name` stands somewhere in a block.
+/// Where the key of this name stands somewhere in a block.
 fn word_in(text: &str, block: &Block, name: &str) -> Option<Span> {
+    let name = name.split(' ').next().filter(|name| !name.is_empty())?;
     let inside = block.ident.span()?.start..block.span()?.end;
     let at = inside.start + word(text.get(inside.clone())?, name)?;
     Some(at..at)
@@ -107,22 +101,21 @@ mod tests {
     use super::*;
 
     /// The line in a `scaling` block.
-    fn at(text: &str, place: &str, message: &str) -> usize {
+    fn at(text: &str, place: &str, key: &str, nth: usize) -> usize {
         let body = hcl_edit::parser::parse_body(text).unwrap();
         let scaling = body.get_blocks("scaling").next().unwrap();
-        line(text, &named(text, scaling, place, message))
+        line(text, &standing(text, scaling, place, key, nth))
     }
 
     #[test]
     fn a_whole_word_is_found_within_its_block() {
         let text = "scaling {\nmin = 1\npolicy {\n  cooldown = 2\n  cool = 3\n  x = { slot = 1 }\n}\n}\n";
-        assert_eq!(at(text, "", "unknown key \"cool\"; did you mean \"cooldown\"?"), 5);
-        assert_eq!(at(text, "", "nothing is named"), 3);
-        assert_eq!(at(text, "", "cooldown = \"cool\" is no duration"), 4);
-        assert_eq!(at(text, "", "unknown key \"é\""), 3);
-        assert_eq!(at(text, "", "min = 1 is more than max = 0"), 2);
-        assert_eq!(at(text, "x", "slot = 1: write another"), 6);
-        assert_eq!(at(text, "x", "write more"), 6);
+        assert_eq!(at(text, "", "cool", 0), 5);
+        assert_eq!(at(text, "", "", 0), 3);
+        assert_eq!(at(text, "", "é", 0), 3);
+        assert_eq!(at(text, "", "min", 0), 2);
+        assert_eq!(at(text, "x", "slot", 0), 6);
+        assert_eq!(at(text, "x", "", 0), 6);
     }
 
     #[test]
@@ -130,11 +123,13 @@ mod tests {
         let text = "scaling {\n policy {\n  check \"a\" {\n   strategy \"s\" {\n    slots = 1\n   }\n  }\n  \
                     check \"b, c\" {\n   strategy \"s\" {\n    slots = 2\n   }\n  }\n  slots = 3\n  check \"a\" {\n   \
                     query = 1\n  }\n }\n}\n";
-        assert_eq!(at(text, "check \"b, c\"", "it has 0 strategies, such as strategy \"s\" {}"), 8);
-        assert_eq!(at(text, "check \"b, c\", strategy \"s\"", "slots = 2 is wrong"), 10);
-        assert_eq!(at(text, "", "slots = 3 is wrong"), 13);
-        assert_eq!(at(text, "", "two checks are labelled \"a\": give each its own label"), 14);
-        assert_eq!(at(text, "check \"a\"", "query = 1 is no text"), 15);
-        assert_eq!(at(text, "check \"a\"", "query is missing"), 3);
+        assert_eq!(at(text, "check \"b, c\"", "", 0), 8);
+        assert_eq!(at(text, "check \"b, c\", strategy \"s\"", "slots", 0), 10);
+        assert_eq!(at(text, "check \"b, c\"", "strategy \"s\"", 0), 9);
+        assert_eq!(at(text, "", "slots", 0), 13);
+        assert_eq!(at(text, "", "check \"a\"", 1), 14);
+        assert_eq!(at(text, "", "check", 1), 8);
+        assert_eq!(at(text, "check \"a\"", "query", 0), 15);
+        assert_eq!(at(text, "check \"a\"", "", 0), 3);
     }
 }

@@ -74,6 +74,20 @@ async fn a_mistake_of_a_check_has_the_line_of_that_check() {
 }
 
 #[tokio::test]
+async fn a_mistake_has_its_line_whatever_words_it_is_told_in() {
+    let policy =
+        format!("drain = \"5m\"\nstabilization = \"1m\"\nscale_down {{\n stabilization = \"2m\"\n}}\n{GOOD}");
+    let (mistakes, _) = found(&text(&policy, DELAY), None).await;
+    assert!(mistakes.len() == 1 && mistakes[0].starts_with("web.nomad.hcl:11: scale_down: "), "{mistakes:?}");
+    let period = "rate \"percent\" {\n value = 4\n period = \"1h\"\n}";
+    let (mistakes, _) = found(&text(&format!("scale_up {{\n{period}\n}}\n{GOOD}"), DELAY), None).await;
+    assert!(mistakes.len() == 1 && mistakes[0].starts_with("web.nomad.hcl:11: scale_up"), "{mistakes:?}");
+    let (mistakes, _) = found(&text(&format!("{GOOD}\n{GOOD}\n{GOOD}"), DELAY), None).await;
+    let lines: Vec<&str> = mistakes.iter().filter_map(|one| one.get(..17)).collect();
+    assert_eq!(lines, ["web.nomad.hcl:12:", "web.nomad.hcl:16:"], "{mistakes:?}");
+}
+
+#[tokio::test]
 async fn keys_of_scaling_that_nomad_does_not_know_are_found() {
     let text = text(GOOD, "scalng {}").replace("policy {", "enabeld = true\npolcy {");
     let (mistakes, _) = found(&text, None).await;
