@@ -25,10 +25,12 @@ impl PoolLoop {
 
     /// What was not put in force is over where nobody offers it any more: no other change follows that would say so.
     fn note_mended(&mut self) {
-        if self.is_all_in_force()
+        let is_refused = self.last_change.as_ref().is_some_and(|change| change.error.is_some());
+        if is_refused
+            && self.is_all_in_force()
             && let Some(change) = &mut self.last_change
-            && change.error.take().is_some()
         {
+            change.error = None;
             "mended".clone_into(&mut change.result);
         }
     }
