@@ -16,6 +16,9 @@ pub(crate) enum ReloadReply {
     NotBegun(String),
 }
 
+/// What a master says that reloads just now: alone, or as the log of a reload that failed (seen on 3.2.26).
+const BUSY: &str = "Another reload is still in progress";
+
 impl ReloadReply {
     /// Reads the reply.
     pub(crate) fn parse(reply: &str) -> Self {
@@ -25,6 +28,7 @@ impl ReloadReply {
         match first.trim() {
             "" => Self::Begun,
             "Success=1" => Self::Ready,
+            "Success=0" if log.starts_with(BUSY) => Self::NotBegun(log.to_owned()),
             "Success=0" => Self::Failed(log.to_owned()),
             _ => Self::NotBegun(text.chars().take(400).collect()),
         }
@@ -44,9 +48,11 @@ mod tests {
             ReloadReply::parse(failed),
             ReloadReply::Failed("[ALERT]    (9) : config : parsing [/a:1] : unknown keyword 'x'".into())
         );
-        let busy = "Another reload is still in progress\n";
-        assert!(
-            matches!(ReloadReply::parse(busy), ReloadReply::NotBegun(text) if text.starts_with("Another"))
-        );
+        for busy in
+            ["Another reload is still in progress\n", "Success=0\n--\nAnother reload is still in progress.\n"]
+        {
+            let reply = ReloadReply::parse(busy);
+            assert!(matches!(&reply, ReloadReply::NotBegun(text) if text.starts_with(BUSY)), "{reply:?}");
+        }
     }
 }
