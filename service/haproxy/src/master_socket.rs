@@ -38,6 +38,13 @@ impl MasterSocket {
         self
     }
 
+    /// The same socket, given up when it says nothing for so long.
+    #[must_use]
+    pub(crate) fn silence(mut self, time: Duration) -> Self {
+        self.limits.silence = self.limits.silence.min(time);
+        self
+    }
+
     /// The same socket, asked again for another time; zero asks once.
     #[must_use]
     pub fn patience(mut self, time: Duration) -> Self {

@@ -25,7 +25,8 @@ const LONG: usize = 64 << 10;
 /// A master that re-executes itself is not waited for longer: a sample is due every second.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// An old worker is waited for no longer: one that ends while it is asked may never answer (seen on 3.0.11).
+/// An old worker is waited for no longer: one that ends while it is asked may never answer (seen on 3.0.11). Nor is the first word of the
+/// one in force, which may be an old one by now (2.9 s of silence seen on 3.2.26).
 const OLD: Duration = Duration::from_secs(1);
 
 /// One turn over all workers.
@@ -105,7 +106,8 @@ async fn through_master(master: &MasterSocket, old: Duration) -> Result<Reading,
     loop {
         while asked.len() < ASKED_AT_ONCE {
             let Some((place, pid)) = waiting.next() else { break };
-            let master = if Some(pid) == current { master.clone() } else { master.clone().timeout(old) };
+            let master = master.clone();
+            let master = if Some(pid) == current { master.silence(old) } else { master.timeout(old) };
             asked.spawn(async move { (place, pid, ask(&master, pid).await) });
         }
         match asked.join_next().await {
