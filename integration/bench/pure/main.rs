@@ -147,6 +147,7 @@ impl World {
             wishes: &Wishes::default(),
             wake: &WakeServers::default(),
             is_unsure: false,
+            is_file_behind: false,
             now: SystemTime::UNIX_EPOCH,
         });
         assert_eq!(plan.reload, None, "the bench is about commands");

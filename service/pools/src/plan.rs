@@ -76,6 +76,8 @@ pub struct Situation<'a> {
     /// The worker may have loaded a text of a moment before: what it runs otherwise than `loaded` says is nobody's doing, but for
     /// what is known to be set by hand.
     pub is_unsure: bool,
+    /// Files are being written that are older than what the worker runs: `loaded` may say less soon.
+    pub is_file_behind: bool,
     /// The time.
     pub now: SystemTime,
 }
@@ -219,6 +221,11 @@ impl ByHand {
         let kind = |by_hand: &Self| std::mem::discriminant(&by_hand.what);
         (&self.backend, &self.server, kind(self)) == (&other.backend, &other.server, kind(other))
     }
+}
+
+impl Setting {
+    /// How many things of one server can be set.
+    pub(crate) const KINDS: usize = 3;
 }
 
 impl fmt::Display for Setting {

@@ -73,6 +73,7 @@ fn plan_with(
         wishes,
         wake,
         is_unsure: false,
+        is_file_behind: false,
         now,
     })
 }
@@ -561,6 +562,7 @@ fn plan_unsure(text: &str, observed: &Observed, memory: &Memory, is_unsure: bool
         wishes: &Wishes::default(),
         wake: &WakeServers::default(),
         is_unsure,
+        is_file_behind: false,
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
     })
 }
@@ -588,4 +590,64 @@ fn a_slot_that_was_freed_in_the_other_text_is_taken_out_at_its_own_address() {
     let unsure = plan_unsure(&text, &observed, &Memory::default(), true);
     assert_eq!(commands(&unsure), ["set server web/a state maint"]);
     assert_eq!(unsure.by_hand, []);
+}
+
+#[test]
+fn what_is_not_known_to_be_set_by_hand_is_nobodys_beside_what_is() {
+    let (text, observed) = touched_by_hand();
+    let weight = ByHand { backend: "web".into(), server: "a".into(), what: Setting::Weight(7) };
+    let mut observed = observed;
+    observed.pools.get_mut("web").unwrap().get_mut("a").unwrap().weight = 7;
+    let mut known = Memory::default();
+    known.by_hand.push(weight.clone());
+    let unsure = plan_unsure(&text, &observed, &known, true);
+    assert_eq!(unsure.by_hand, [weight]);
+    let is_brought_in = |command: &&str| command.starts_with("set server web/a state ");
+    assert!(commands(&unsure).iter().any(is_brought_in), "{unsure:?}");
+}
+
+/// Who takes an instance out to restart it makes it critical.
+#[test]
+fn what_a_person_set_outlives_that_the_server_is_critical_for_a_while() {
+    let both = slots(1, 2);
+    let without = BASE.replace("server a 10.0.0.1:80", "server b 10.0.0.2:80");
+    let turn = |loaded: &str, wanted: &str, observed: &Observed, memory: &Memory| {
+        plan_with((2, 6, 12), loaded, wanted, observed, memory, Cause::Critical, &Wishes::default())
+    };
+    for (admin, commands_then, commands_later) in [
+        (Admin::Maint, &[][..], &[][..]),
+        (Admin::Drain, &["set server web/a state maint"], &["set server web/a state drain"]),
+    ] {
+        let mut observed = running(&[("a", "10.0.0.1:80"), ("b", "10.0.0.2:80")]);
+        let set = |observed: &mut Observed, admin| {
+            let server = observed.pools.get_mut("web").unwrap().get_mut("a").unwrap();
+            (server.admin, server.weight) = (admin, 7);
+        };
+        set(&mut observed, admin);
+        let first = turn(&both, &both, &observed, &Memory::default());
+        let what = [Setting::State(admin), Setting::Weight(7)];
+        assert!(first.by_hand.len() == 2 && first.by_hand.iter().all(|by_hand| what.contains(&by_hand.what)));
+        let critical = turn(&both, &without, &observed, &first.memory);
+        assert_eq!(commands(&critical), commands_then);
+        set(&mut observed, Admin::Maint);
+        // The file follows meanwhile, or does not.
+        for loaded in [&both, &without] {
+            let lasts = turn(loaded, &without, &observed, &critical.memory);
+            assert_eq!(commands(&lasts), [""; 0]);
+            let passes = turn(loaded, &both, &observed, &lasts.memory);
+            assert_eq!(commands(&passes), commands_later);
+            let mut observed = observed.clone();
+            set(&mut observed, admin);
+            let after = turn(loaded, &both, &observed, &passes.memory);
+            assert_eq!((commands(&after), after.by_hand.len()), (vec![], 2), "{after:?}");
+            set(&mut observed, Admin::Ready);
+            let theirs = turn(loaded, &both, &observed, &after.memory);
+            assert_eq!((commands(&theirs), theirs.by_hand.len()), (vec![], 1), "{theirs:?}");
+        }
+        // Who takes it back meanwhile has it back.
+        set(&mut observed, Admin::Ready);
+        let taken_back = turn(&both, &without, &observed, &critical.memory);
+        assert_eq!(commands(&taken_back), ["set server web/a state maint"]);
+        assert!(taken_back.by_hand.iter().all(|by_hand| matches!(by_hand.what, Setting::Weight(7))));
+    }
 }

@@ -12,7 +12,7 @@ use super::memory::{Begun, Running};
 use super::observed::ObservedServer;
 use super::options::Changeable;
 use super::turn::{Needed, Subject, Turn, View, path};
-use super::{Admin, Cause, Reply, Waiting};
+use super::{Admin, Cause, Reply, Setting, Waiting};
 
 /// How long to leave HAProxy alone after it refused to delete a server: doubled each time, up to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
@@ -38,10 +38,10 @@ impl Turn<'_> {
             })?;
         }
         let mut way = self.way(view, subject);
+        let kept = if cause == Cause::Critical { self.keep_by_hand(subject) } else { Vec::new() };
         if let Some(running) = &mut way.running {
             // Whoever set these: if it is wanted again, it gets what the configuration says then.
-            let ObservedServer { weight, maxconn, .. } = *server;
-            running.changeable = Changeable { weight, maxconn, ..running.changeable };
+            running.changeable = as_it_runs(running.changeable, server, &kept);
         }
         let must_stay = view.must_stay(subject);
         self.is_conditional = must_stay;
@@ -58,6 +58,17 @@ impl Turn<'_> {
         let Way { since, running, tries, not_before } = way;
         self.remember(subject.backend, subject.name, Begun::Leaving { since, running, tries, not_before });
         Ok(())
+    }
+
+    /// What a person set outlives that it is critical for a while: they may have taken it out to restart it.
+    fn keep_by_hand(&mut self, subject: Subject<'_>) -> Vec<Setting> {
+        let is_over =
+            |set: &Setting| matches!(set, Setting::State(_)) && subject.observed.admin == Admin::Ready;
+        let kept: Vec<Setting> = self.set_by_hand(subject).into_iter().filter(|set| !is_over(set)).collect();
+        for set in &kept {
+            self.by_hand(subject.backend, subject.name, *set);
+        }
+        kept
     }
 
     /// Maintenance for as long as Consul calls it critical.
@@ -155,6 +166,19 @@ impl Turn<'_> {
         }
         self.step(&["del", "server", &path], Reply::Deleted, "it is no longer wanted")
     }
+}
+
+/// The numbers that it runs with, but for those that stay a person's.
+fn as_it_runs(was: Changeable, server: &ObservedServer, kept: &[Setting]) -> Changeable {
+    let mut now = Changeable { weight: server.weight, maxconn: server.maxconn, ..was };
+    for set in kept {
+        match set {
+            Setting::Weight(_) => now.weight = was.weight,
+            Setting::Maxconn(_) => now.maxconn = was.maxconn,
+            Setting::State(_) => {}
+        }
+    }
+    now
 }
 
 /// What the server runs with, so that it can be taken back.

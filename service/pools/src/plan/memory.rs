@@ -19,7 +19,8 @@ pub struct Memory {
     pub(super) servers: BTreeMap<String, BTreeMap<String, Begun>>,
     /// Weights and limits on their way.
     pub(super) settings: BTreeMap<String, BTreeMap<String, Change>>,
-    /// How often each command of the last turn has been given in a row.
+    /// How often each command of the last turn has been given in a row. Who was restarted may not have given it.
+    #[serde(skip)]
     pub(super) given: BTreeMap<String, u32>,
     /// The commands that HAProxy refused, with its answer.
     refused: BTreeMap<String, String>,

@@ -11,7 +11,7 @@ use super::observed::ObservedServer;
 use super::options::{Changeable, ServerOptions};
 use super::turn::{Needed, Subject, Target, Turn, View, path};
 use super::wake::WAKE;
-use super::{Admin, ByHand, Reply, Setting, Situation, Wish};
+use super::{Admin, ByHand, Reply, Setting, Wish};
 
 /// A number of a server: what the two texts say, and what runs.
 struct Number {
@@ -33,9 +33,11 @@ impl Turn<'_> {
         let begun = self.situation.memory.server(subject.backend, subject.name);
         let loaded = view.loaded.and_then(|pool| Some((pool, pool.server(subject.name)?)));
         let wish = self.situation.wishes.get(subject.backend, subject.name);
-        let is_nobodys = begun.is_none() && self.is_nobodys(subject);
+        let theirs = self.set_by_hand(subject);
+        let is_nobodys = begun.is_none() && self.situation.is_unsure && theirs.len() < Setting::KINDS;
+        let is_as_it_loaded = is_nobodys && !theirs.iter().any(|set| matches!(set, Setting::State(_)));
         let is_disabled_now = |loaded| is_to_be_disabled(view, member, begun, loaded);
-        let moved = if server.admin != Admin::Maint && is_disabled_now(loaded.filter(|_| !is_nobodys)) {
+        let moved = if server.admin != Admin::Maint && is_disabled_now(loaded.filter(|_| !is_as_it_loaded)) {
             // It serves until it is disabled: not at an address where nobody is.
             Move::None
         } else {
@@ -49,7 +51,7 @@ impl Turn<'_> {
         let options = view.options(view.wanted, member)?;
         let was = was(view, member, begun, loaded, &options)?;
         // Then the text that it loaded said what it runs.
-        let was = if is_nobodys { server.as_loaded() } else { was };
+        let was = if is_nobodys { server.as_loaded(was, &theirs) } else { was };
         let is = options.changeable();
         let running = Running { signature: options.signature(), changeable: server.running(was, is) };
         let target = Target { options: &options, running, moved };
@@ -190,6 +192,9 @@ impl Turn<'_> {
             Some(Begun::Joining { since, was_drained, .. }) => {
                 self.progress(view, subject, target, (*since, *was_drained))
             }
+            Some(Begun::Leaving { .. }) if self.is_taken_out(subject).is_some() => {
+                self.take_out_again(view, subject, target)
+            }
             Some(Begun::Leaving { .. } | Begun::Disabling { .. } | Begun::Wished { .. }) => {
                 self.progress(view, subject, target, (self.situation.now, false))
             }
@@ -205,12 +210,35 @@ impl Turn<'_> {
         }
     }
 
-    /// Whether nobody set what the server runs otherwise than it should: the worker may have loaded it so.
-    fn is_nobodys(&self, subject: Subject<'_>) -> bool {
-        let Situation { is_unsure, memory, .. } = self.situation;
+    /// What of the server is known to be set by hand.
+    pub(super) fn set_by_hand(&self, subject: Subject<'_>) -> Vec<Setting> {
         let is_its =
-            |by_hand: &ByHand| (&*by_hand.backend, &*by_hand.server) == (subject.backend, subject.name);
-        *is_unsure && !memory.by_hand.iter().any(is_its)
+            |by_hand: &&ByHand| (&*by_hand.backend, &*by_hand.server) == (subject.backend, subject.name);
+        self.situation.memory.by_hand.iter().filter(is_its).map(|by_hand| by_hand.what).collect()
+    }
+
+    /// The state in which a person had it before it was critical.
+    fn is_taken_out(&self, subject: Subject<'_>) -> Option<Admin> {
+        self.set_by_hand(subject).into_iter().find_map(|set| match set {
+            Setting::State(admin) if subject.observed.admin != Admin::Ready => Some(admin),
+            _ => None,
+        })
+    }
+
+    /// A server that passes again, and that a person had taken out before it was critical: it is theirs again.
+    fn take_out_again(
+        &mut self,
+        view: &View<'_, '_>,
+        subject: Subject<'_>,
+        target: &Target<'_>,
+    ) -> Needed<()> {
+        let admin = self.is_taken_out(subject).unwrap_or(subject.observed.admin);
+        self.by_hand(subject.backend, subject.name, Setting::State(admin));
+        self.remember_unless_loaded(view, subject, target);
+        if subject.observed.admin == admin {
+            return Ok(());
+        }
+        self.set_state(subject.backend, subject.name, admin, "a person had set it so before it was critical")
     }
 
     /// A server in its place: what is not ready was set by a person.
@@ -225,7 +253,7 @@ impl Turn<'_> {
     fn remember_unless_loaded(&mut self, view: &View<'_, '_>, subject: Subject<'_>, target: &Target<'_>) {
         let loaded = view.loaded.and_then(|pool| pool.options(pool.server(subject.name)?).ok());
         let running = target.running.clone();
-        if loaded.is_none_or(|loaded| Running::with(&loaded) != running) {
+        if self.situation.is_file_behind || loaded.is_none_or(|loaded| Running::with(&loaded) != running) {
             self.remember(subject.backend, subject.name, Begun::Joined { running });
         }
     }
@@ -272,9 +300,18 @@ fn is_to_be_disabled(
 }
 
 impl ObservedServer {
-    /// What a text says by which it runs so. None drains a server.
-    fn as_loaded(&self) -> Changeable {
-        Changeable { weight: self.weight, maxconn: self.maxconn, disabled: self.admin == Admin::Maint }
+    /// What a text says by which it runs so, but for what is known to be `set` by hand: of that, what it `was`. None drains a server.
+    fn as_loaded(&self, was: Changeable, set: &[Setting]) -> Changeable {
+        let mut loaded =
+            Changeable { weight: self.weight, maxconn: self.maxconn, disabled: self.admin == Admin::Maint };
+        for what in set {
+            match what {
+                Setting::State(_) => loaded.disabled = was.disabled,
+                Setting::Weight(_) => loaded.weight = was.weight,
+                Setting::Maxconn(_) => loaded.maxconn = was.maxconn,
+            }
+        }
+        loaded
     }
 
     /// What it runs with: what is wanted, as far as that is in force.

@@ -134,6 +134,7 @@ impl Rig {
             wishes,
             wake,
             is_unsure: false,
+            is_file_behind: false,
             now,
         };
         let all = plan(&situation);
@@ -301,7 +302,11 @@ impl Rig {
                 }
             }
             Event::Hold(second, port) => self.hold(if *second { "p1" } else { "p0" }, *port),
-            Event::Crash(steps) => drop(self.turn(*steps)),
+            Event::Crash(steps) => {
+                self.turn(*steps);
+                // It is not kept on the disk.
+                self.memory.given.clear();
+            }
             Event::Nothing => {}
         }
     }

@@ -68,12 +68,13 @@ impl PoolLoop {
         let around = Around {
             options: &self.plan_options(),
             cause: &|address| self.causes.of(address, self.probes.unreachable()),
+            is_file_behind: self.following.is_some(),
             now: wall_clock(now),
         };
-        let before = self.live.by_hand().to_vec();
+        let before = self.live.begun().clone();
         let course = self.live.plan(now, &sections, &around);
-        // With commands it is kept before they are sent.
-        if !matches!(course, Course::Tell(_)) && self.live.by_hand() != before {
+        // With commands it is kept before they are sent. What was ended without any is a person's if it comes again.
+        if !matches!(course, Course::Tell(_)) && *self.live.begun() != before {
             self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
         }
         self.see_overdue();
@@ -89,6 +90,7 @@ impl PoolLoop {
         let around = Around {
             options: &self.plan_options(),
             cause: &|address| self.causes.of(address, self.probes.unreachable()),
+            is_file_behind: self.following.is_some(),
             now: wall_clock(now),
         };
         self.live.left(left, &around);

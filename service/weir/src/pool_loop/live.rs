@@ -51,6 +51,9 @@ pub(super) enum Course {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Begun {
     pub(crate) process: Option<Process>,
+    /// The process may have loaded the texts of a moment before.
+    #[serde(default)]
+    pub(crate) is_unsure: bool,
     pub(crate) memory: plan::Memory,
 }
 
@@ -119,6 +122,8 @@ pub(super) struct Live {
 pub(super) struct Around<'a> {
     pub(super) options: &'a Options,
     pub(super) cause: &'a dyn Fn(SocketAddr) -> Cause,
+    /// Files are being written that HAProxy was told to run a moment before.
+    pub(super) is_file_behind: bool,
     pub(super) now: SystemTime,
 }
 
@@ -291,7 +296,7 @@ impl Live {
         wanted: &'a [Sections],
         around: &Around<'a>,
     ) -> Situation<'a> {
-        let Around { options, cause, now } = *around;
+        let Around { options, cause, is_file_behind, now } = *around;
         Situation {
             loaded,
             wanted,
@@ -303,6 +308,7 @@ impl Live {
             wishes: &self.wishes,
             wake: self.holding.wanted(),
             is_unsure: self.has_loaded == HasLoaded::OneOfTwo,
+            is_file_behind,
             now,
         }
     }
@@ -321,7 +327,7 @@ impl Live {
         if plan.steps.is_empty() {
             self.touched.clear();
             if self.has_loaded == HasLoaded::OneOfTwo {
-                self.has_loaded = HasLoaded::Files;
+                self.know_loaded(HasLoaded::Files);
             }
             return Course::Follow;
         }
@@ -331,8 +337,21 @@ impl Live {
         Course::Tell(Tell { worker, steps: plan.steps, look, is_new: false, begun })
     }
 
+    /// What is known of what the worker loaded, now and over a restart.
+    fn know_loaded(&mut self, has_loaded: HasLoaded) {
+        self.has_loaded = has_loaded;
+        self.begun.is_unsure = has_loaded == HasLoaded::OneOfTwo;
+    }
+
     /// Takes up what HAProxy answered. Returns what to tell it at once, where it is another process than the one before.
-    pub(super) fn answered(&mut self, now: Instant, tell: &Tell, answer: Answer) -> Option<Tell> {
+    /// `is_reload_pending`: the files were written, and no reload followed.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        tell: &Tell,
+        answer: Answer,
+        is_reload_pending: bool,
+    ) -> Option<Tell> {
         let Answer { replies, observation } = answer;
         (self.problem, self.retry_at) = (None, None);
         self.retry.reset();
@@ -345,7 +364,8 @@ impl Live {
         }
         if self.begun.process == Some(observation.process) {
             if self.has_loaded == HasLoaded::Anything {
-                self.has_loaded = HasLoaded::Files;
+                let is_unsure = self.begun.is_unsure || is_reload_pending;
+                self.know_loaded(if is_unsure { HasLoaded::OneOfTwo } else { HasLoaded::Files });
             }
             for (step, reply) in tell.steps.iter().zip(&replies) {
                 if let Some(reply) = reply.as_ref().filter(|reply| !step.expects.accepts(reply)) {
@@ -361,11 +381,11 @@ impl Live {
     fn another_worker(&mut self, now: Instant, observation: Observation) -> Option<Tell> {
         let (steps, before) = (self.restore(), self.has_loaded);
         self.started(now, observation);
-        self.has_loaded = match before {
+        self.know_loaded(match before {
             HasLoaded::Anything if self.written_later().is_some() => HasLoaded::Anything,
             _ if self.is_written_since() => HasLoaded::OneOfTwo,
             _ => HasLoaded::Files,
-        };
+        });
         let tell = Tell { worker: self.process(), steps, look: Look::All, is_new: false, begun: None };
         (!tell.steps.is_empty()).then_some(tell)
     }
@@ -396,7 +416,7 @@ impl Live {
         (self.problem, self.retry_at) = (None, None);
         self.begun.memory.reloaded();
         self.begun.process = Some(observation.process);
-        self.has_loaded = HasLoaded::Files;
+        self.know_loaded(HasLoaded::Files);
         self.loaded.clear();
         self.observe(now, observation);
     }
@@ -520,11 +540,16 @@ impl Live {
     }
 }
 
-/// Whether a backend was sampled as it was looked at: the same servers in the same states.
+/// Whether a backend was sampled as it was looked at: the same servers in the same states, with the same limits. A weight is not
+/// compared: the statistics have the one in effect, which is another one while a server starts slowly.
 fn agrees(looked: Option<&BTreeMap<String, ObservedServer>>, sampled: &BackendSample) -> bool {
     let Some(looked) = looked else { return sampled.servers.is_empty() };
     let same = |server: &ServerSample| {
-        looked.get(&server.name).is_some_and(|known| shown(known) == as_shown(server.state))
+        let same = |known: &ObservedServer| {
+            shown(known) == as_shown(server.state)
+                && u64::from(known.maxconn) == server.maxconn.unwrap_or_default()
+        };
+        looked.get(&server.name).is_some_and(same)
     };
     looked.len() == sampled.servers.len() && sampled.servers.iter().all(same)
 }

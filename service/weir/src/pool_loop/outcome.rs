@@ -233,7 +233,7 @@ impl PoolLoop {
     pub(super) fn after_reload(&mut self, now: Instant, reload: ReloadResult, reason: &str) -> ChangeResult {
         match reload {
             ReloadResult::Ok { pid, took, left, observation } => {
-                self.see_new_worker(now, left, observation);
+                self.see_new_worker(now, pid, left, observation);
                 self.reloads += 1;
                 self.last_reload = Some(report::last_reload(took, None));
                 let took_ms = report::millis(took);

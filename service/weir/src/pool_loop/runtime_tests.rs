@@ -357,6 +357,55 @@ fn what_a_worker_loaded_just_before_the_file_was_written_is_nobodys_doing() {
     }
 }
 
+impl World {
+    /// The worker has a server in maintenance, whoever did it.
+    fn take_out(&mut self, number: u8) {
+        let is_it = |name: &str| name == instance(number).server();
+        let found = self.worker.servers.iter_mut().find(|((_, name), _)| is_it(name));
+        found.unwrap().1.admin = Admin::Maint;
+    }
+}
+
+/// Weir was ended, or killed, after it had brought the server into traffic.
+#[test]
+fn what_a_person_sets_while_weir_is_away_is_theirs() {
+    let mut world = World::new();
+    world.instances(&[1, 2, 3].map(instance));
+    world.settle();
+    world.take_out(3);
+    world.restart();
+    world.instances(&[1, 2, 3].map(instance));
+    world.settle();
+    assert_eq!((world.ready(), world.reloads), (servers(&FIRST), 1));
+}
+
+/// The file was written, and weir ended before HAProxy was reloaded: by `weir render --once`, or by a crash.
+#[test]
+fn what_a_worker_lacks_of_a_file_that_waits_for_its_reload_is_nobodys_doing() {
+    for is_pending in [true, false] {
+        let mut world = World::new();
+        world.take_out(2);
+        world.memory.reload_pending = is_pending.then_some(world.process.started + 10);
+        world.restart();
+        world.instances(&FIRST.map(instance));
+        world.settle();
+        let in_traffic = if is_pending { servers(&FIRST) } else { servers(&[1]) };
+        assert_eq!(world.ready(), in_traffic, "a reload is pending: {is_pending}");
+    }
+}
+
+/// Weir was killed before it had brought the worker to what the file says.
+#[test]
+fn that_a_worker_may_have_loaded_the_text_before_is_known_over_a_restart() {
+    let mut world = World::new();
+    world.take_out(2);
+    world.begun.is_unsure = true;
+    world.restart();
+    world.instances(&FIRST.map(instance));
+    world.settle();
+    assert_eq!((world.ready(), world.reloads), (servers(&FIRST), 1));
+}
+
 /// Where that never ends it is not talked on and on.
 #[test]
 fn a_worker_that_is_always_another_is_waited_with() {

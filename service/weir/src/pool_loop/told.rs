@@ -38,7 +38,7 @@ impl PoolLoop {
         self.note_replies(tell, &answer, reason, took);
         self.note_newcomer(&answer.observation);
         let before = self.live.begun().clone();
-        let restore = self.live.answered(now, tell, answer);
+        let restore = self.live.answered(now, tell, answer, self.reload.swapped.is_some());
         if *self.live.begun() != before {
             self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
         }
@@ -91,6 +91,7 @@ impl PoolLoop {
     pub(super) fn see_new_worker(
         &mut self,
         now: Instant,
+        pid: Option<u32>,
         left: Option<Box<Observation>>,
         observation: Option<Box<Observation>>,
     ) {
@@ -98,7 +99,11 @@ impl PoolLoop {
         if let Some(left) = left {
             self.see_left(now, *left);
         }
-        let Some(observation) = observation else { return self.live.doubt() };
+        // Somebody else's, from a moment after, was not told.
+        let Some(observation) = observation.filter(|seen| pid.is_none_or(|pid| pid == seen.process.pid))
+        else {
+            return self.live.doubt();
+        };
         self.note_newcomer(&observation);
         self.seen.started = Some(observation.process.started);
         self.live.started(now, *observation);

@@ -60,6 +60,7 @@ impl Pool {
             wishes: &wishes,
             wake: &WakeServers::new(at),
             is_unsure: false,
+            is_file_behind: false,
             now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000),
         })
     }
