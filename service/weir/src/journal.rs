@@ -270,13 +270,7 @@ pub(crate) fn sentence(record: &Record) -> String {
         Record::Unseen { haproxy, why } => format!("{}HAProxy: {why}", of(haproxy)),
         Record::SourceChanged { template } => format!("{template}: edited"),
         Record::SourceFailed { template, error, last_good } => {
-            let error = error.strip_prefix(&format!("{template}: ")).unwrap_or(error);
-            let stays = if *last_good {
-                "what is in force stays"
-            } else {
-                "no source of it was good before, so the file stays as it is"
-            };
-            format!("{template}: cannot be used, {stays}: {error}")
+            source_failed_sentence(template, error, *last_good)
         }
         Record::SourceAccepted { template } => format!("{template}: in force"),
         Record::Kept { haproxy, backend, servers } => format!(
@@ -310,6 +304,16 @@ pub(crate) fn sentence(record: &Record) -> String {
         }
         other => change_sentence(other),
     }
+}
+
+fn source_failed_sentence(template: &str, error: &str, last_good: bool) -> String {
+    let error = error.strip_prefix(&format!("{template}: ")).unwrap_or(error);
+    let stays = if last_good {
+        "what is in force stays"
+    } else {
+        "no source of it was good before, so the file stays as it is"
+    };
+    format!("{template}: cannot be used, {stays}: {error}")
 }
 
 /// The commands by which a person says that these pools may become empty.

@@ -30,3 +30,6 @@ pub(super) fn now(situation: &Situation<'_>) -> Vec<ByHand> {
     found.extend(situation.memory.by_hand.iter().filter(|known| !is_seen(known)).cloned());
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,7 +192,7 @@ impl Turn<'_> {
             Some(Begun::Joining { since, was_drained, .. }) => {
                 self.progress(view, subject, target, (*since, *was_drained))
             }
-            Some(Begun::Leaving { .. }) if self.is_taken_out(subject).is_some() => {
+            Some(Begun::Leaving { .. }) if self.taken_out(subject).is_some() => {
                 self.take_out_again(view, subject, target)
             }
             Some(Begun::Leaving { .. } | Begun::Disabling { .. } | Begun::Wished { .. }) => {
@@ -218,7 +218,7 @@ impl Turn<'_> {
     }
 
     /// The state in which a person had it before it was critical.
-    fn is_taken_out(&self, subject: Subject<'_>) -> Option<Admin> {
+    fn taken_out(&self, subject: Subject<'_>) -> Option<Admin> {
         self.set_by_hand(subject).into_iter().find_map(|set| match set {
             Setting::State(admin) if subject.observed.admin != Admin::Ready => Some(admin),
             _ => None,
@@ -232,7 +232,7 @@ impl Turn<'_> {
         subject: Subject<'_>,
         target: &Target<'_>,
     ) -> Needed<()> {
-        let admin = self.is_taken_out(subject).unwrap_or(subject.observed.admin);
+        let admin = self.taken_out(subject).unwrap_or(subject.observed.admin);
         self.by_hand(subject.backend, subject.name, Setting::State(admin));
         self.remember_unless_loaded(view, subject, target);
         if subject.observed.admin == admin {
