@@ -220,6 +220,7 @@ impl Turn<'_> {
     /// The state in which a person had it before it was critical.
     fn taken_out(&self, subject: Subject<'_>) -> Option<Admin> {
         self.set_by_hand(subject).into_iter().find_map(|set| match set {
+            Setting::State(Admin::Ready) => None,
             Setting::State(admin) if subject.observed.admin != Admin::Ready => Some(admin),
             _ => None,
         })

@@ -304,8 +304,9 @@ impl Rig {
             Event::Hold(second, port) => self.hold(if *second { "p1" } else { "p0" }, *port),
             Event::Crash(steps) => {
                 self.turn(*steps);
-                // It is not kept on the disk.
+                // It is not kept on the disk; and who starts plans for everything.
                 self.memory.given.clear();
+                self.touched = all_pools();
             }
             Event::Nothing => {}
         }
