@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use super::join::can_change;
 use super::memory::{Begun, Running};
-use super::observed::ObservedServer;
 use super::options::Changeable;
 use super::turn::{Needed, Subject, Turn, View, path};
 use super::{Admin, Cause, Reply, Setting, Waiting};
@@ -41,7 +40,8 @@ impl Turn<'_> {
         let kept = if cause == Cause::Critical { self.keep_by_hand(subject) } else { Vec::new() };
         if let Some(running) = &mut way.running {
             // Whoever set these: if it is wanted again, it gets what the configuration says then.
-            running.changeable = as_it_runs(running.changeable, server, &kept);
+            let was = running.changeable;
+            running.changeable = Changeable { disabled: was.disabled, ..server.as_loaded(was, &kept) };
         }
         let must_stay = view.must_stay(subject);
         self.is_conditional = must_stay;
@@ -166,19 +166,6 @@ impl Turn<'_> {
         }
         self.step(&["del", "server", &path], Reply::Deleted, "it is no longer wanted")
     }
-}
-
-/// The numbers that it runs with, but for those that stay a person's.
-fn as_it_runs(was: Changeable, server: &ObservedServer, kept: &[Setting]) -> Changeable {
-    let mut now = Changeable { weight: server.weight, maxconn: server.maxconn, ..was };
-    for set in kept {
-        match set {
-            Setting::Weight(_) => now.weight = was.weight,
-            Setting::Maxconn(_) => now.maxconn = was.maxconn,
-            Setting::State(_) => {}
-        }
-    }
-    now
 }
 
 /// What the server runs with, so that it can be taken back.

@@ -192,10 +192,11 @@ impl Turn<'_> {
             Some(Begun::Joining { since, was_drained, .. }) => {
                 self.progress(view, subject, target, (*since, *was_drained))
             }
-            Some(Begun::Leaving { .. }) if self.taken_out(subject).is_some() => {
-                self.take_out_again(view, subject, target)
-            }
-            Some(Begun::Leaving { .. } | Begun::Disabling { .. } | Begun::Wished { .. }) => {
+            Some(Begun::Leaving { .. }) => match self.taken_out(subject) {
+                Some(admin) => self.take_out_again(view, subject, target, admin),
+                None => self.progress(view, subject, target, (self.situation.now, false)),
+            },
+            Some(Begun::Disabling { .. } | Begun::Wished { .. }) => {
                 self.progress(view, subject, target, (self.situation.now, false))
             }
             // One that a worker was told of when it started, or that is left from before.
@@ -220,8 +221,7 @@ impl Turn<'_> {
     /// The state in which a person had it before it was critical.
     fn taken_out(&self, subject: Subject<'_>) -> Option<Admin> {
         self.set_by_hand(subject).into_iter().find_map(|set| match set {
-            Setting::State(Admin::Ready) => None,
-            Setting::State(admin) if subject.observed.admin != Admin::Ready => Some(admin),
+            Setting::State(admin) if ![admin, subject.observed.admin].contains(&Admin::Ready) => Some(admin),
             _ => None,
         })
     }
@@ -232,8 +232,8 @@ impl Turn<'_> {
         view: &View<'_, '_>,
         subject: Subject<'_>,
         target: &Target<'_>,
+        admin: Admin,
     ) -> Needed<()> {
-        let admin = self.taken_out(subject).unwrap_or(subject.observed.admin);
         self.by_hand(subject.backend, subject.name, Setting::State(admin));
         self.remember_unless_loaded(view, subject, target);
         if subject.observed.admin == admin {
@@ -302,7 +302,7 @@ fn is_to_be_disabled(
 
 impl ObservedServer {
     /// What a text says by which it runs so, but for what is known to be `set` by hand: of that, what it `was`. None drains a server.
-    fn as_loaded(&self, was: Changeable, set: &[Setting]) -> Changeable {
+    pub(super) fn as_loaded(&self, was: Changeable, set: &[Setting]) -> Changeable {
         let mut loaded =
             Changeable { weight: self.weight, maxconn: self.maxconn, disabled: self.admin == Admin::Maint };
         for what in set {
