@@ -21,6 +21,7 @@ mod keywords;
 mod layout;
 mod leave;
 mod memory;
+mod numbers;
 mod observed;
 mod options;
 mod restore;
