@@ -11,7 +11,7 @@ use haproxy_cfg::Sections;
 use weir_pools::places::OutputKind;
 use weir_pools::plan::{Options, Step};
 
-use super::live::{Around, Course};
+use super::live::{Around, Course, Live};
 use super::observation::Observation;
 use super::output::Note;
 use super::tell::Tell;
@@ -65,14 +65,8 @@ impl PoolLoop {
         }
         let sections = self.sections(wanted);
         self.causes.read(&self.catalogue);
-        let around = Around {
-            options: &self.plan_options(),
-            cause: &|address| self.causes.of(address, self.probes.unreachable()),
-            is_file_behind: self.following.is_some(),
-            now: wall_clock(now),
-        };
         let before = self.live.begun().clone();
-        let course = self.live.plan(now, &sections, &around);
+        let course = self.with_around(now, |live, around| live.plan(now, &sections, around));
         // With commands it is kept before they are sent. What was ended without any is a person's if it comes again.
         if !matches!(course, Course::Tell(_)) && *self.live.begun() != before {
             self.effects.push(Effect::RememberBegun(self.live.begun().clone()));
@@ -87,13 +81,18 @@ impl PoolLoop {
 
     /// The worker that a reload of ours takes the place of, as it was left.
     pub(super) fn see_left(&mut self, now: Instant, left: Observation) {
+        self.with_around(now, |live, around| live.left(left, around));
+    }
+
+    fn with_around<T>(&mut self, now: Instant, think: impl FnOnce(&mut Live, &Around<'_>) -> T) -> T {
+        let options = self.plan_options();
         let around = Around {
-            options: &self.plan_options(),
+            options: &options,
             cause: &|address| self.causes.of(address, self.probes.unreachable()),
             is_file_behind: self.following.is_some(),
             now: wall_clock(now),
         };
-        self.live.left(left, &around);
+        think(&mut self.live, &around)
     }
 
     /// Whether anybody answers at the address of a server decides how long its sessions are waited for.

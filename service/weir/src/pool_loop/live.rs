@@ -51,7 +51,7 @@ pub(super) enum Course {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Begun {
     pub(crate) process: Option<Process>,
-    /// The process may have loaded the texts of a moment before.
+    /// The process may have loaded the texts of a moment before: somebody reloaded while they were written, or just before.
     #[serde(default)]
     pub(crate) is_unsure: bool,
     pub(crate) memory: plan::Memory,
@@ -74,17 +74,6 @@ impl Loaded {
     }
 }
 
-/// What is known of what the worker loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum HasLoaded {
-    /// What is on the disk.
-    Files,
-    /// That, or the texts of a moment before: somebody reloaded while they were written, or just before.
-    OneOfTwo,
-    /// It was there before weir, which never saw it: what it loaded may not be what is on the disk now.
-    Anything,
-}
-
 /// The worker in force.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -96,7 +85,8 @@ pub(super) struct Live {
     level: Level,
     /// The process, and what was begun with it.
     begun: Begun,
-    has_loaded: HasLoaded,
+    /// The process was there before weir, which never saw it: what it loaded may not be what is on the disk now.
+    is_stranger: bool,
     loaded: Vec<Loaded>,
     observed: Observed,
     looked_at: Option<Instant>,
@@ -134,7 +124,7 @@ impl Live {
             can: None,
             level: Level::User,
             begun,
-            has_loaded: HasLoaded::Anything,
+            is_stranger: true,
             loaded: Vec::new(),
             observed: Observed::default(),
             looked_at: None,
@@ -307,7 +297,7 @@ impl Live {
             cause,
             wishes: &self.wishes,
             wake: self.holding.wanted(),
-            is_unsure: self.has_loaded == HasLoaded::OneOfTwo,
+            is_unsure: self.begun.is_unsure,
             is_file_behind,
             now,
         }
@@ -326,21 +316,13 @@ impl Live {
         self.all = false;
         if plan.steps.is_empty() {
             self.touched.clear();
-            if self.has_loaded == HasLoaded::OneOfTwo {
-                self.know_loaded(HasLoaded::Files);
-            }
+            self.begun.is_unsure = false;
             return Course::Follow;
         }
         let backends = plan.steps.iter().filter_map(|step| step.backend()).map(str::to_owned).collect();
         let begun = Some(Box::new(self.begun.clone()));
         let (worker, look) = (self.process(), Look::Backends(backends));
         Course::Tell(Tell { worker, steps: plan.steps, look, is_new: false, begun })
-    }
-
-    /// What is known of what the worker loaded, now and over a restart.
-    fn know_loaded(&mut self, has_loaded: HasLoaded) {
-        self.has_loaded = has_loaded;
-        self.begun.is_unsure = has_loaded == HasLoaded::OneOfTwo;
     }
 
     /// Takes up what HAProxy answered. Returns what to tell it at once, where it is another process than the one before.
@@ -363,10 +345,7 @@ impl Live {
             return None;
         }
         if self.begun.process == Some(observation.process) {
-            if self.has_loaded == HasLoaded::Anything {
-                let is_unsure = self.begun.is_unsure || is_reload_pending;
-                self.know_loaded(if is_unsure { HasLoaded::OneOfTwo } else { HasLoaded::Files });
-            }
+            self.begun.is_unsure |= std::mem::take(&mut self.is_stranger) && is_reload_pending;
             for (step, reply) in tell.steps.iter().zip(&replies) {
                 if let Some(reply) = reply.as_ref().filter(|reply| !step.expects.accepts(reply)) {
                     self.begun.memory.refuse(&step.command, reply);
@@ -379,13 +358,10 @@ impl Live {
     }
 
     fn another_worker(&mut self, now: Instant, observation: Observation) -> Option<Tell> {
-        let (steps, before) = (self.restore(), self.has_loaded);
+        let (steps, was_stranger) = (self.restore(), self.is_stranger);
         self.started(now, observation);
-        self.know_loaded(match before {
-            HasLoaded::Anything if self.written_later().is_some() => HasLoaded::Anything,
-            _ if self.is_written_since() => HasLoaded::OneOfTwo,
-            _ => HasLoaded::Files,
-        });
+        self.is_stranger = was_stranger && self.written_later().is_some();
+        self.begun.is_unsure = !self.is_stranger && self.is_written_since();
         let tell = Tell { worker: self.process(), steps, look: Look::All, is_new: false, begun: None };
         (!tell.steps.is_empty()).then_some(tell)
     }
@@ -416,7 +392,7 @@ impl Live {
         (self.problem, self.retry_at) = (None, None);
         self.begun.memory.reloaded();
         self.begun.process = Some(observation.process);
-        self.know_loaded(HasLoaded::Files);
+        (self.is_stranger, self.begun.is_unsure) = (false, false);
         self.loaded.clear();
         self.observe(now, observation);
     }
@@ -495,7 +471,7 @@ impl Live {
 
     /// Why it is not known what the worker runs, if so.
     fn uncertain(&self) -> Option<String> {
-        let file = self.written_later().filter(|_| self.has_loaded == HasLoaded::Anything)?;
+        let file = self.written_later().filter(|_| self.is_stranger)?;
         let path = file.path.display();
         Some(format!(
             "{path} was written after this HAProxy process had started, so what it runs is not known"
