@@ -319,7 +319,8 @@ impl Rig {
         }
     }
 
-    /// Turns until only that is waited for which may never come; nothing is planned then, now or later.
+    /// Turns until only that is waited for which may never come, and no check or session is under way; nothing is planned then,
+    /// now or later.
     fn settle(&mut self) -> Plan {
         self.done.clear();
         let lasts = |wait: &Wait| {
@@ -329,7 +330,10 @@ impl Rig {
             )
         };
         let is_quiet = |plan: &Plan| plan.steps.is_empty() && plan.waits.iter().all(lasts);
-        let quiet = (0..300).any(|_| is_quiet(&self.turn(usize::MAX)));
+        let quiet = (0..300).any(|_| {
+            let before = self.world.observe();
+            is_quiet(&self.turn(usize::MAX)) && self.world.observe() == before
+        });
         assert!(quiet, "never quiet: {:?}", self.plan());
         for _ in 0..3 {
             self.now += Duration::from_secs(100);
