@@ -46,13 +46,14 @@ impl Turn<'_> {
         let words: Vec<&str> = command.split(' ').collect();
         self.step(&words, Reply::Registered, "it is wanted and HAProxy does not have it")?;
         let running = Running::with(&options);
-        if options.has("disabled") {
-            self.remember(backend, name, Begun::Joined { running });
-            return Ok(());
-        }
         if view.wanted.settings.dynamic_cookie && self.situation.can.branch() < DYNAMIC_COOKIE {
             let why = "a new server gets no cookie by itself";
             self.step(&["enable", "dynamic-cookie", "backend", backend], Reply::Empty, why)?;
+        }
+        self.enable_checks(backend, name, &options)?;
+        if options.has("disabled") {
+            self.remember(backend, name, Begun::Joined { running });
+            return Ok(());
         }
         self.remember(
             backend,
@@ -60,7 +61,7 @@ impl Turn<'_> {
             Begun::Joining { since: self.situation.now, running, was_drained: false },
         );
         self.joins_ready |= !options.has("check") && view.will_serve(member);
-        self.start(view, name, CheckState::None, &options, Move::None)
+        self.start(view, name, CheckState::Unknown, &options, Move::None)
     }
 
     /// What follows on `add server`, or on the end of maintenance.

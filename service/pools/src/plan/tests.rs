@@ -394,8 +394,8 @@ impl Rig {
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
-    let disabled = prop::bool::weighted(0.1);
-    (1..9usize, 0..3u32, 0..3u32, disabled).prop_map(|(address, weight, maxconn, disabled)| Spec {
+    let disabled = prop::bool::weighted(0.25);
+    (1..5usize, 0..3u32, 0..3u32, disabled).prop_map(|(address, weight, maxconn, disabled)| Spec {
         address,
         weight,
         maxconn,
@@ -404,7 +404,7 @@ fn spec() -> impl Strategy<Value = Spec> {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    prop::collection::btree_map(0..5usize, spec(), 0..5)
+    prop::collection::btree_map(0..3usize, spec(), 0..4)
 }
 
 fn all_pools() -> BTreeSet<String> {
@@ -427,7 +427,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::SomebodyReloads),
         1 => (0..4u32).prop_map(Event::DeletionIsRefused),
         1 => any::<bool>().prop_map(Event::SessionsStay),
-        1 => (1..9usize, cause()).prop_map(|(address, cause)| Event::Cause(address, cause)),
+        1 => (1..5usize, cause()).prop_map(|(address, cause)| Event::Cause(address, cause)),
         1 => (0..9usize, prop::option::of(wished())).prop_map(|(n, wish)| Event::SomebodyWishes(n, wish)),
         2 => (any::<bool>(), prop::option::of(1..4u16)).prop_map(|(second, port)| Event::Hold(second, port)),
         1 => (0..3usize).prop_map(Event::Crash),
@@ -441,8 +441,8 @@ proptest! {
     #[test]
     fn turns_converge_without_harm(
         first in (wish(), wish()),
-        dead in prop::collection::vec(1..9usize, 0..3),
-        events in prop::collection::vec((event(), 0..4usize), 0..8),
+        dead in prop::collection::vec(1..5usize, 0..3),
+        events in prop::collection::vec((event(), 0..4usize), 0..16),
         follows_at_once in any::<bool>(),
     ) {
         let mut rig = Rig::new([first.0, first.1], &dead, follows_at_once);
@@ -454,6 +454,8 @@ proptest! {
         }
         let last = rig.settle();
         rig.check(&last);
-        prop_assert_eq!(rig.reloads, 0);
+        // Who deletes a server each time that it is added is answered by a reload.
+        let deletions = events.iter().filter(|(event, _)| matches!(event, Event::SomebodyDeletes(_))).count();
+        prop_assert!(rig.reloads == 0 || deletions >= 3, "{} reloads", rig.reloads);
     }
 }
