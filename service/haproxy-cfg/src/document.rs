@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::lexer::lex;
-use crate::line::{Fault, Line};
+use crate::line::{Fault, Line, Word};
 use crate::pool::Pool;
 use crate::section::Section;
 
@@ -73,6 +73,12 @@ impl Document {
     /// A line as it is written, its line feed included.
     pub fn source(&self, line: &Line) -> &str {
         &self.text[line.range.clone()]
+    }
+
+    /// The value of a word: a piece of the text where it stands there as it is. Whoever goes through thousands of them finds
+    /// those closer together than the words.
+    pub fn value<'d>(&'d self, word: &'d Word) -> &'d str {
+        if word.is_plain() { &self.text[word.range.clone()] } else { &word.value }
     }
 
     /// Every `backend` and `listen` section with its servers, in order.

@@ -36,7 +36,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn words(text: &str) -> Vec<String> {
-        lex(text).into_iter().flat_map(|line| line.words).map(|word| word.value).collect()
+        lex(text).into_iter().flat_map(|line| line.words).map(|word| word.value.into()).collect()
     }
 
     fn fault(text: &str) -> Option<(usize, FaultKind)> {
@@ -105,7 +105,7 @@ mod tests {
             let line = lex(text).remove(0);
             let word = &line.words[0];
             let ranges =
-                word.quoted.iter().map(|part| &part.inner).chain(&word.substitutions).chain([&word.range]);
+                word.quoted().iter().map(|part| &part.inner).chain(word.substitutions()).chain([&word.range]);
             for range in ranges {
                 assert!(text.get(range.clone()).is_some(), "{text:?} {range:?}");
             }
@@ -146,7 +146,8 @@ mod tests {
                 for word in &line.words {
                     prop_assert!(at <= word.range.start && word.range.start < word.range.end);
                     prop_assert!(text.get(word.range.clone()).is_some());
-                    let parts = word.quoted.iter().map(|part| &part.inner).chain(&word.substitutions);
+                    prop_assert!(!word.is_plain() || word.value == text[word.range.clone()]);
+                    let parts = word.quoted().iter().map(|part| &part.inner).chain(word.substitutions());
                     prop_assert!(parts.into_iter().all(|part| text.get(part.clone()).is_some()));
                     at = word.range.end;
                 }

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use smol_str::SmolStr;
 use thiserror::Error;
 
 /// The most words that HAProxy takes on a line (`MAX_LINE_ARGS`; measured on 2.6.12: the 65th is an error, and so is
@@ -65,20 +66,40 @@ pub struct Word {
     pub range: Range<usize>,
     /// The word as HAProxy sees it, quotes and escapes resolved. Environment variables stand as they are written;
     /// bytes that are not UTF-8 are replaced; `\x00` ends the value, as it ends a C string.
-    pub value: String,
+    pub value: SmolStr,
     /// The value holds an environment variable, so that what HAProxy sees may be anything, more words included.
     pub environment: bool,
-    /// The quoted parts, in order.
-    pub quoted: Vec<Quoted>,
-    /// Escapes such as `\n` and variables such as `${HOME}`, in order: what does not stand for itself.
-    pub substitutions: Vec<Range<usize>>,
+    /// What does not stand for itself. Most words are plain, and there are tens of thousands of them.
+    pub(crate) marks: Option<Box<Marks>>,
+}
+
+/// What of a word does not stand for itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) quoted: Vec<Quoted>,
+    pub(crate) substitutions: Vec<Range<usize>>,
 }
 
 impl Word {
+    /// Whether all of it stands for itself: the value is what is written.
+    pub fn is_plain(&self) -> bool {
+        self.marks.is_none()
+    }
+
+    /// The quoted parts, in order.
+    pub fn quoted(&self) -> &[Quoted] {
+        self.marks.as_ref().map_or(&[], |marks| &marks.quoted)
+    }
+
+    /// Escapes such as `\n` and variables such as `${HOME}`, in order: what does not stand for itself.
+    pub fn substitutions(&self) -> &[Range<usize>] {
+        self.marks.as_ref().map_or(&[], |marks| &marks.substitutions)
+    }
+
     /// The quoting that a character inserted at `offset` would be under.
     pub fn quote_at(&self, offset: usize) -> Quote {
-        let index = self.quoted.partition_point(|part| part.inner.end < offset);
-        let part = self.quoted.get(index).filter(|part| part.inner.start <= offset);
+        let index = self.quoted().partition_point(|part| part.inner.end < offset);
+        let part = self.quoted().get(index).filter(|part| part.inner.start <= offset);
         part.map_or(Quote::None, |part| part.quote)
     }
 }

@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use crate::line::{FaultKind, MAX_WORDS, Quote, Quoted, Word};
+use smol_str::SmolStr;
+
+use crate::line::{FaultKind, MAX_WORDS, Marks, Quote, Quoted, Word};
 
 /// What was found on one line.
 #[derive(Default)]
@@ -19,6 +21,8 @@ pub(crate) struct Scan<'t> {
     at: usize,
     stop: usize,
     word: Option<Draft>,
+    /// The buffer of the words that are read, empty between them.
+    value: Vec<u8>,
     quote: Quote,
     separators: usize,
     out: Scanned,
@@ -29,8 +33,7 @@ struct Draft {
     start: usize,
     value: Vec<u8>,
     environment: bool,
-    quoted: Vec<Quoted>,
-    substitutions: Vec<Range<usize>>,
+    marks: Marks,
 }
 
 impl<'t> Scan<'t> {
@@ -41,10 +44,12 @@ impl<'t> Scan<'t> {
             at: range.start,
             stop: range.end,
             word: None,
+            value: Vec::new(),
             quote: Quote::None,
             separators: 0,
             out: Scanned::default(),
         };
+        scan.out.words.reserve_exact(likely_words(&scan.bytes[scan.at..scan.stop]));
         scan.skip_space();
         scan
     }
@@ -54,7 +59,8 @@ impl<'t> Scan<'t> {
         while self.at < self.stop && self.out.comment.is_none() && self.out.fault.is_none() {
             self.step(self.bytes[self.at]);
         }
-        let open = self.word.as_ref().and_then(|word| word.quoted.last()).map(|part| part.inner.start - 1);
+        let open =
+            self.word.as_ref().and_then(|word| word.marks.quoted.last()).map(|part| part.inner.start - 1);
         if let (Some(open), true, None) = (open, self.quote != Quote::None, self.out.fault) {
             self.out.fault = Some((open, FaultKind::UnclosedQuote));
         }
@@ -107,8 +113,8 @@ impl<'t> Scan<'t> {
         let at = self.at;
         let word = self.word();
         if opens {
-            word.quoted.push(Quoted { inner: inner..inner, quote });
-        } else if let Some(part) = word.quoted.last_mut() {
+            word.marks.quoted.push(Quoted { inner: inner..inner, quote });
+        } else if let Some(part) = word.marks.quoted.last_mut() {
             part.inner.end = at;
         }
         self.quote = if opens { quote } else { Quote::None };
@@ -173,7 +179,7 @@ impl<'t> Scan<'t> {
     fn mark(&mut self, length: usize) {
         let range = self.at..self.at + length;
         self.at = range.end;
-        self.word_from(range.start).substitutions.push(range);
+        self.word_from(range.start).marks.substitutions.push(range);
     }
 
     fn word(&mut self) -> &mut Draft {
@@ -181,24 +187,24 @@ impl<'t> Scan<'t> {
     }
 
     fn word_from(&mut self, start: usize) -> &mut Draft {
-        self.word.get_or_insert_with(|| Draft {
-            start,
-            // Most words are shorter: one allocation, which becomes the value's.
-            value: Vec::with_capacity(16),
-            environment: false,
-            quoted: Vec::new(),
-            substitutions: Vec::new(),
+        self.word.get_or_insert_with(|| {
+            let value = std::mem::take(&mut self.value);
+            Draft { start, value, environment: false, marks: Marks::default() }
         })
     }
 
     fn end_word(&mut self) {
         let Some(mut draft) = self.word.take() else { return };
-        if let (Some(part), true) = (draft.quoted.last_mut(), self.quote != Quote::None) {
+        if let (Some(part), true) = (draft.marks.quoted.last_mut(), self.quote != Quote::None) {
             part.inner.end = self.at;
         }
         let range = draft.start..self.at;
-        let Draft { environment, quoted, substitutions, .. } = draft;
-        self.out.words.push(Word { range, value: decode(draft.value), environment, quoted, substitutions });
+        let Draft { mut value, environment, marks, .. } = draft;
+        let is_plain = marks.quoted.is_empty() && marks.substitutions.is_empty();
+        let marks = (!is_plain).then(|| Box::new(marks));
+        self.out.words.push(Word { range, value: decode(&value), environment, marks });
+        value.clear();
+        self.value = value;
     }
 
     /// The end of the character that a fault was found in the middle of.
@@ -208,12 +214,15 @@ impl<'t> Scan<'t> {
     }
 }
 
+/// How many words it has if nothing is quoted, escaped or a comment, as on most lines: one allocation for all of them.
+fn likely_words(line: &[u8]) -> usize {
+    line.split(|byte| is_space(*byte)).filter(|word| !word.is_empty()).count()
+}
+
 /// The value as a C string.
-fn decode(mut value: Vec<u8>) -> String {
-    if let Some(end) = value.iter().position(|byte| *byte == 0) {
-        value.truncate(end);
-    }
-    String::from_utf8(value).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+fn decode(value: &[u8]) -> SmolStr {
+    let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
+    String::from_utf8_lossy(&value[..end]).into()
 }
 
 /// How long the variable is that `rest` begins with: `$NAME`, `${NAME}`, `${NAME[*]}`, `${NAME-default}`, and with

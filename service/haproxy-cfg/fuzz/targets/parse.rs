@@ -36,13 +36,14 @@ fn look_at(text: &str, line: &Line) {
             at <= word.range.start && word.range.start < word.range.end && word.range.end <= line.range.end
         );
         assert!(text.get(word.range.clone()).is_some());
+        assert!(!word.is_plain() || word.value == text[word.range.clone()]);
         at = word.range.end;
         let address = Address::parse(&word.value);
         assert!(address.socket_addr().is_none() || address.ip().is_some());
-        for part in &word.quoted {
+        for part in word.quoted() {
             assert!(text.get(part.inner.clone()).is_some());
         }
-        for part in &word.substitutions {
+        for part in word.substitutions() {
             assert!(word.range.start <= part.start && part.end <= word.range.end);
             assert!(text.get(part.clone()).is_some());
         }

@@ -59,11 +59,11 @@ fn word_of(line: &Line, value: &Value<'_>) -> Option<usize> {
 /// The word's value in the real text.
 fn resolved<'t>(text: &'t str, word: &Word) -> Cow<'t, str> {
     let source = &text[word.range.clone()];
-    if word.quoted.is_empty() && word.substitutions.is_empty() {
+    if word.is_plain() {
         return Cow::Borrowed(source);
     }
     let words = lex(source).into_iter().flat_map(|line| line.words);
-    Cow::Owned(words.map(|word| word.value).next().unwrap_or_default())
+    Cow::Owned(words.map(|word| word.value.into()).next().unwrap_or_default())
 }
 
 /// What is wrong with a value's characters at its place; `None` for a value that is known to be harmful.
@@ -99,7 +99,7 @@ fn place(quote: Quote, nested: bool) -> &'static str {
 
 /// The sign just before a value that gives the value's first characters another meaning.
 fn completes(disarmed: &str, quote: Quote, word: Option<&Word>, span: &Range<usize>) -> Option<char> {
-    let parts = word.map(|word| word.substitutions.as_slice()).unwrap_or_default();
+    let parts = word.map(Word::substitutions).unwrap_or_default();
     let cut = parts.iter().find(|part| part.start < span.start && span.start < part.end);
     let cut = cut.or_else(|| parts.iter().find(|part| part.start < span.end && span.start < part.end));
     if let Some(part) = cut {

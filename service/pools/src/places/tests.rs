@@ -244,7 +244,7 @@ type Shape = (Option<String>, Vec<(usize, bool)>, bool, bool);
 fn structure(text: &str) -> Vec<Shape> {
     let lines = lex(text).into_iter();
     let lines = lines.map(|line| {
-        let words = line.words.iter().map(|word| (word.quoted.len(), word.environment)).collect();
+        let words = line.words.iter().map(|word| (word.quoted().len(), word.environment)).collect();
         (line.keyword().map(str::to_owned), words, line.comment.is_some(), line.fault.is_some())
     });
     lines.collect()

@@ -148,7 +148,7 @@ impl Printed<'_> {
 /// Where the first character of a word's value stands: past quotes, and past pairs of quotes with nothing in them.
 fn first_character(word: &Word) -> usize {
     let mut at = word.range.start;
-    for part in &word.quoted {
+    for part in word.quoted() {
         if part.inner.start != at + 1 {
             break;
         }

@@ -54,6 +54,10 @@ fn changed((old, was): (&Part<'_>, &Line), (new, is): (&Part<'_>, &Line)) -> Rea
 }
 
 fn is_same((a, left): (&Part<'_>, &Line), (b, right): (&Part<'_>, &Line)) -> bool {
+    // A section that did not change is shared.
+    if std::ptr::eq(left, right) {
+        return true;
+    }
     if left.fault.is_some() || right.fault.is_some() {
         return a.source(left) == b.source(right);
     }
@@ -63,7 +67,7 @@ fn is_same((a, left): (&Part<'_>, &Line), (b, right): (&Part<'_>, &Line)) -> boo
 
 /// What is put in for a variable or an escape shows in the source only.
 fn is_same_word((a, left): (&Part<'_>, &Word), (b, right): (&Part<'_>, &Word)) -> bool {
-    let is_literal = |word: &Word| !word.environment && word.substitutions.is_empty();
+    let is_literal = |word: &Word| !word.environment && word.substitutions().is_empty();
     left.value == right.value
         && ((is_literal(left) && is_literal(right)) || a.word_source(left) == b.word_source(right))
 }

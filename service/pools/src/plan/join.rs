@@ -191,8 +191,7 @@ pub(super) fn is_dynamic(settings: &Settings<'_>) -> Result<(), String> {
         let what = "what `balance` or `default-server` say depends on an `.if` block or on the environment";
         return Err(what.to_owned());
     }
-    let first = |words: Option<&[Word]>| words?.first().map(|word| word.value.clone());
-    let balance = first(settings.balance).unwrap_or_else(|| "roundrobin".to_owned());
+    let balance = first(settings.balance).unwrap_or("roundrobin");
     let is_consistent = first(settings.hash_type).is_some_and(|word| word == "consistent");
     match balance.split('(').next().unwrap_or_default() {
         "roundrobin" | "leastconn" | "random" | "first" => Ok(()),
@@ -202,6 +201,10 @@ pub(super) fn is_dynamic(settings: &Settings<'_>) -> Result<(), String> {
         }
         _ => Err(format!("`balance {balance}` is not changed without a reload")),
     }
+}
+
+fn first<'d>(words: Option<&'d [Word]>) -> Option<&'d str> {
+    words?.first().map(|word| word.value.as_str())
 }
 
 /// An `id` for each server: a hash of its name, equal on every load balancer unless a server has that number already.

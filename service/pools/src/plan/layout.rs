@@ -193,7 +193,7 @@ impl<'d> Pool<'d> {
         let theirs = &pool.settings.default_server[..other.defaults];
         mine.len() == theirs.len()
             && mine.iter().zip(theirs).all(|(mine, theirs)| std::ptr::eq(*mine, *theirs))
-            && (member.source == other.source || differ_in_id_only(member.options, other.options))
+            && (member.source == other.source || differ_in_id_only(member.source, other.source))
     }
 
     /// Whether the option is on; `false` where it is not known.
@@ -210,14 +210,16 @@ impl<'d> Pool<'d> {
     /// Takes a `server` line; returns whether it is one that commands can change.
     fn take(&mut self, document: &'d Document, line: &'d Line, is_conditional: bool) -> bool {
         let [_, name, address, options @ ..] = line.words.as_slice() else { return false };
-        let is_literal = !document.source(line).contains(['"', '\\']) && line.fault.is_none();
+        // Seen in the text, which lies closer together than the words.
+        let is_plain = memchr::memchr2(b'"', b'\\', document.source(line).as_bytes()).is_none();
+        let is_literal = is_plain && line.fault.is_none();
         if is_conditional || !(is_literal || is_certain(line)) {
             self.has_unknown_names |= name.environment;
             self.fixed_names.insert(&name.value);
             return false;
         }
         let (at, defaults) = (self.servers.len(), self.settings.default_server.len());
-        let (name, written) = (name.value.as_str(), address.value.as_str());
+        let (name, written) = (document.value(name), document.value(address));
         let ends = options.first().zip(options.last());
         let source = ends.map_or("", |(first, last)| &document.text()[first.range.start..last.range.end]);
         let line = self.lines_before + line.number;
@@ -270,19 +272,27 @@ impl Member<'_> {
         let (mine, theirs) = (self.options, other.options);
         let mut words = mine.iter().zip(theirs);
         // The text is one comparison, and lies closer together than the words.
-        if self.defaults != other.defaults || self.source == other.source {
+        let is_shared = || std::ptr::eq(mine, theirs);
+        if self.defaults != other.defaults || is_shared() || self.source == other.source {
             return self.defaults == other.defaults;
         }
         mine.len() == theirs.len() && words.all(|(mine, theirs)| mine.value == theirs.value)
     }
 }
 
-/// Whether two lists of options are the same but for the numbers after `id`.
-fn differ_in_id_only(mine: &[Word], theirs: &[Word]) -> bool {
-    let is_number = |word: &Word| word.value.bytes().all(|byte| byte.is_ascii_digit());
-    let is_id =
-        |at: usize| at > 0 && mine[at - 1].value == "id" && is_number(&mine[at]) && is_number(&theirs[at]);
-    mine.len() == theirs.len() && (0..mine.len()).all(|at| mine[at].value == theirs[at].value || is_id(at))
+/// Whether two texts of options are the same but for the numbers after `id`. One that is quoted is taken for another.
+fn differ_in_id_only(mine: &str, theirs: &str) -> bool {
+    around_id(mine).is_some_and(|around| around_id(theirs) == Some(around))
+}
+
+/// What stands before and after the number of an `id`, in a text without quotes.
+fn around_id(source: &str) -> Option<(&str, &str)> {
+    let number = if source.starts_with("id ") { 3 } else { source.find(" id ")? + 4 };
+    let digits = source[number..].bytes().take_while(u8::is_ascii_digit).count();
+    let (before, after) = (&source[..number], &source[number + digits..]);
+    let is_quoted = memchr::memchr3(b'"', b'\'', b'\\', source.as_bytes()).is_some();
+    let is_whole = digits > 0 && (after.is_empty() || after.starts_with(' '));
+    (is_whole && !is_quoted).then_some((before, after))
 }
 
 impl<'d> Settings<'d> {
@@ -307,7 +317,7 @@ impl<'d> Settings<'d> {
 
 /// Whether the line's words are what they look like.
 fn is_certain(line: &Line) -> bool {
-    line.fault.is_none() && line.words.iter().all(|word| !word.environment && word.substitutions.is_empty())
+    line.fault.is_none() && line.words.iter().all(|word| !word.environment && word.substitutions().is_empty())
 }
 
 /// Goes through the documents.
@@ -440,4 +450,35 @@ impl<'d> Part<'d> {
 fn title(section: &Section) -> String {
     let words = [Some(section.keyword), section.name.as_deref()];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_differ_in_their_id_only_are_shared() {
+        let same = [
+            ("id 1", "id 22"),
+            ("id 1 check", "id 22 check"),
+            ("check id 1 weight 2", "check id 7 weight 2"),
+        ];
+        for (mine, theirs) in same {
+            assert!(differ_in_id_only(mine, theirs), "{mine}, {theirs}");
+        }
+        let others = [
+            ("check", "check"),
+            ("id 1 weight 1", "id 1 weight 2"),
+            ("weight 1 id 1", "weight 2 id 1"),
+            ("id 1", "id 1 check"),
+            ("id x", "id x"),
+            ("id 1x", "id 2x"),
+            ("id ", "id "),
+            ("sni 'a id 1'", "sni 'a id 2'"),
+            ("sni a\\ id 1", "sni a\\ id 2"),
+        ];
+        for (mine, theirs) in others {
+            assert!(!differ_in_id_only(mine, theirs), "{mine}, {theirs}");
+        }
+    }
 }

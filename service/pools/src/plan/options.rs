@@ -86,7 +86,7 @@ impl<'d> ServerOptions<'d> {
     fn take(&mut self, words: &'d [Word]) -> Result<(), Unknown> {
         let mut rest = words;
         while let [first, ..] = rest {
-            let known = keyword(&first.value).ok_or_else(|| Unknown(first.value.clone()))?;
+            let known = keyword(&first.value).ok_or_else(|| Unknown(first.value.to_string()))?;
             let (option, after) = rest.split_at(length(known, rest).min(rest.len()));
             let slot = if known.sets.is_empty() { first.value.as_str() } else { known.sets };
             if known.is_default {

@@ -226,13 +226,15 @@ fn is_to_be_disabled(
     begun: Option<&Begun>,
     loaded: Option<(&Pool<'_>, &Member<'_>)>,
 ) -> bool {
-    let is_disabled = view.changeable(member).is_some_and(|wanted| wanted.disabled);
-    let was_disabled = match begun {
-        None => loaded.is_some_and(|(pool, was)| pool.is_on(was, "disabled")),
-        Some(Begun::Joined { running }) => running.changeable.disabled,
-        Some(_) => false,
-    };
-    is_disabled && !was_disabled
+    // Most are not, and then the words of what was loaded need not be gone through.
+    if view.changeable(member).is_none_or(|wanted| !wanted.disabled) {
+        return false;
+    }
+    match begun {
+        None => loaded.is_none_or(|(pool, was)| !pool.is_on(was, "disabled")),
+        Some(Begun::Joined { running }) => !running.changeable.disabled,
+        Some(_) => true,
+    }
 }
 
 impl ObservedServer {
