@@ -203,7 +203,7 @@ pub(super) fn is_dynamic(settings: &Settings<'_>) -> Result<(), String> {
     }
 }
 
-fn first<'d>(words: Option<&'d [Word]>) -> Option<&'d str> {
+fn first(words: Option<&[Word]>) -> Option<&str> {
     words?.first().map(|word| word.value.as_str())
 }
 
