@@ -29,6 +29,11 @@ pub(crate) async fn cost(settings: &Settings) {
             let running = Running::floor(&ground).await;
             measure(settings, &mut ground, &running).await;
         }
+        if settings.has_program("bare") {
+            let mut ground = Ground::new(*size, DEFAULT_LIMIT).await;
+            let running = Running::bare(&ground).await;
+            measure(settings, &mut ground, &running).await;
+        }
         if settings.has_program("weir") {
             let mut ground = Ground::new(*size, DEFAULT_LIMIT).await;
             let running = Running::weir(&ground).await;

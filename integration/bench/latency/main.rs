@@ -3,14 +3,15 @@
 //! One probe service whose single instance is registered at another port again and again, N services × M instances
 //! beside it in the same template, each program on the same Consul. The floor is a bare loop that does nothing but what
 //! must be done. consul-template's command validates and reloads through the master socket; it gets a Consul with a raised
-//! limit of connections, weir and the floor get Consul's default of 200. Prints tables in Markdown:
+//! limit of connections, the others get Consul's default of 200. Prints tables in Markdown:
 //! - `latency`: so many changes in each run, and the medians as multiples of the floor's in the same run;
-//! - `cost`: CPU time per change without what it takes idle (Linux only), memory, reloads;
+//! - `cost`: CPU time per change without what it takes idle (Linux only), memory, reloads; also of the bare loop, which makes the least
+//!   exchanges by which a new address is a new server;
 //! - `look`: the times of requests on kept connections while HAProxy is read, by weir or at once;
 //! - `burst`: 1,000 changes in 10 s on a pool of 100: the share of a core, and when all is settled.
 //!
 //! `WEIR_BENCH_SIZES=10x10,1000x5`, `WEIR_BENCH_RUNS=3`, `WEIR_BENCH_CHANGES=30`, `WEIR_BENCH_COST_CHANGES=300`,
-//! `WEIR_BENCH_PARTS=latency,cost,look,burst`, `WEIR_BENCH_PROGRAMS=floor,weir,consul-template`, `WEIR_BENCH_MAX_CONNECTIONS`
+//! `WEIR_BENCH_PARTS=latency,cost,look,burst`, `WEIR_BENCH_PROGRAMS=floor,bare,weir,consul-template`, `WEIR_BENCH_MAX_CONNECTIONS`
 //! (weir's, else 150), and `WEIR_BENCH_CONSUL_TEMPLATE` (else PATH) change what is measured. Fails where Consul or
 //! HAProxy is missing.
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::floor::Floor;
+use serde_json::Value;
+
+use crate::floor::{self, Floor};
 use crate::ground::Ground;
 use crate::rig::haproxy::{self, Haproxy};
 use crate::rig::process::{Process, find};
@@ -17,20 +19,34 @@ use crate::usage::Cpu;
 
 /// One program, running with an HAProxy. They end with it.
 pub(crate) enum Running {
-    Floor { floor: Floor, _haproxy: Haproxy },
+    Floor { name: &'static str, floor: Floor, _haproxy: Haproxy },
     Weir { weir: Weir, haproxy: Haproxy },
     ConsulTemplate { program: Process, _haproxy: Haproxy },
 }
 
 impl Running {
-    /// The bare loop, with everything written out for HAProxy.
+    /// The floor, with everything written out for HAProxy.
     pub(crate) async fn floor(ground: &Ground) -> Self {
+        Self::looping(ground, "floor", floor::another_address(ground.site.path("stats.sock"))).await
+    }
+
+    /// The bare loop, with everything written out for HAProxy.
+    pub(crate) async fn bare(ground: &Ground) -> Self {
+        let (stats, journal) = (ground.site.path("stats.sock"), ground.site.path("journal"));
+        Self::looping(ground, "bare", floor::another_server(stats, &journal)).await
+    }
+
+    async fn looping(
+        ground: &Ground,
+        name: &'static str,
+        change: impl FnMut(&Value) + Send + 'static,
+    ) -> Self {
         ground.clear();
         std::fs::write(ground.site.path("haproxy.cfg"), ground.written_out()).expect("written");
         let haproxy = Haproxy::start(ground.site.dir()).await;
-        let floor = Floor::start(ground.site.consul.port, ground.site.path("stats.sock"));
+        let floor = Floor::start(ground.site.consul.port, change);
         ground.wait_answered().await;
-        Self::Floor { floor, _haproxy: haproxy }
+        Self::Floor { name, floor, _haproxy: haproxy }
     }
 
     /// Weir with everything in one template.
@@ -44,7 +60,7 @@ impl Running {
         weir.wait_ready().await;
         if ground.has_a_connection_each() {
             // At first it leaves room for the connections of one that ran before.
-            let is_narrow = |status: &serde_json::Value| status["consul"]["mode"] == "narrow";
+            let is_narrow = |status: &Value| status["consul"]["mode"] == "narrow";
             weir.wait_status("a query for each service", Duration::from_mins(2), is_narrow).await;
         }
         ground.wait_answered().await;
@@ -71,7 +87,7 @@ impl Running {
 
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Floor { .. } => "floor",
+            Self::Floor { name, .. } => name,
             Self::Weir { .. } => "weir",
             Self::ConsulTemplate { .. } => "consul-template",
         }

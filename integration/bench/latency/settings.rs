@@ -25,7 +25,7 @@ impl Settings {
             changes: number("WEIR_BENCH_CHANGES", 30),
             cost_changes: number("WEIR_BENCH_COST_CHANGES", 300),
             parts: text("WEIR_BENCH_PARTS", "latency,cost,look,burst"),
-            programs: text("WEIR_BENCH_PROGRAMS", "floor,weir,consul-template"),
+            programs: text("WEIR_BENCH_PROGRAMS", "floor,bare,weir,consul-template"),
         }
     }
 
