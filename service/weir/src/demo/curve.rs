@@ -71,10 +71,14 @@ impl Plan {
         self.period.mul_f64(RISE.1) + REACTION
     }
 
-    /// After this much load the pool has had the time to come back: the highest load has left the cooldown's window,
-    /// and a first step that covered only a part of the fall has been followed by a second.
-    pub(super) fn back_by(&self) -> Duration {
-        self.period.mul_f64(FALL.1) + self.cooldown() * 2 + SHRINKING
+    /// Whether the pool has had the time to come back when there was load for so long: the highest load has left the cooldown's
+    /// window, a first step that covered only a part of the fall has been followed by a second, and the load does not rise
+    /// again yet.
+    pub(super) fn is_back(&self, lasted: Duration) -> bool {
+        let fallen = self.period.mul_f64(FALL.1) + self.cooldown() * 2 + SHRINKING;
+        let rises_again = self.period.mul_f64(1.0 + RISE.0);
+        let before = (lasted.as_secs_f64() - fallen.as_secs_f64()) / self.period.as_secs_f64();
+        before >= 0.0 && self.period.mul_f64(before.fract()) <= rises_again.saturating_sub(fallen)
     }
 }
 
@@ -112,14 +116,24 @@ mod tests {
     fn a_show_of_forty_seconds_or_more_has_the_time_to_come_back() {
         for seconds in 40..1000 {
             let load = Duration::from_secs(seconds).saturating_sub(START);
-            assert!(plan(seconds).back_by() < load, "{seconds} s");
+            assert!(plan(seconds).is_back(load), "{seconds} s");
         }
     }
 
     #[test]
     fn a_shorter_show_is_not_blamed_for_what_it_had_no_time_for() {
         let load = Duration::from_secs(25).saturating_sub(START);
-        assert!(plan(25).back_by() > load, "its instances are still drained then");
+        assert!(!plan(25).is_back(load), "its instances are still drained then");
+    }
+
+    #[test]
+    fn a_show_that_is_ended_at_high_load_is_not_blamed_for_its_instances() {
+        let plan = Plan::new(None, Instant::now());
+        let seconds =
+            [(30, false), (55, false), (57, true), (62, true), (90, false), (118, true), (147, false)];
+        for (second, is_back) in seconds {
+            assert_eq!(plan.is_back(Duration::from_secs(second)), is_back, "{second} s");
+        }
     }
 
     #[test]

@@ -219,7 +219,7 @@ impl Show {
         let expected = Expected {
             min: BOUNDS.0.into(),
             grown: lasted >= self.plan.grown_by(),
-            back: lasted >= self.plan.back_by(),
+            back: self.plan.is_back(lasted),
         };
         let reloads = self.reloads();
         Ok(Summary::new(lasted, self.began_at, self.load.report(), self.tally, reloads, expected))
