@@ -205,6 +205,15 @@ fn a_new_server_gets_all_options_and_waits_for_its_check() {
     assert!(plan.look_again.is_some() && !plan.settled);
 }
 
+/// Whoever sets it ready by hand gets it checked: `add server` alone leaves it at "no check" then (tried on 2.6.12, 3.0.11 and
+/// 3.2.26).
+#[test]
+fn a_new_server_that_is_disabled_is_checked_once_it_is_ready() {
+    let plan = plan_of(BASE, &format!("{BASE} server b 10.0.0.2:80 id 9 disabled\n"));
+    let add = "add server web/b 10.0.0.2:80 id 9 check fall 2 inter 2s";
+    assert_eq!(commands(&plan), [add, "enable health web/b"]);
+}
+
 #[test]
 fn in_an_empty_pool_a_new_server_is_ready_at_once() {
     let plan = plan_on((2, 6, 12), BASE, BASE, &Observed::default(), &Memory::default());
