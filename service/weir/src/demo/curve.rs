@@ -76,9 +76,9 @@ impl Plan {
     /// again yet.
     pub(super) fn is_back(&self, lasted: Duration) -> bool {
         let fallen = self.period.mul_f64(FALL.1) + self.cooldown() * 2 + SHRINKING;
-        let rises_again = self.period.mul_f64(1.0 + RISE.0);
-        let before = (lasted.as_secs_f64() - fallen.as_secs_f64()) / self.period.as_secs_f64();
-        before >= 0.0 && self.period.mul_f64(before.fract()) <= rises_again.saturating_sub(fallen)
+        let low = self.period.mul_f64(1.0 + RISE.0).saturating_sub(fallen).as_secs_f64();
+        let since = lasted.checked_sub(fallen).map(|since| since.as_secs_f64());
+        since.is_some_and(|since| since % self.period.as_secs_f64() <= low)
     }
 }
 
