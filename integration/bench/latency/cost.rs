@@ -1,4 +1,4 @@
-//! What weir costs, beside the floor and consul-template: CPU time per change, idle, memory; and in a burst.
+//! What weir costs, beside the floor, the bare loop and consul-template: CPU time per change, idle, memory; and in a burst.
 
 use std::time::{Duration, Instant};
 
@@ -24,19 +24,13 @@ pub(crate) async fn cost(settings: &Settings) {
         settings.cost_changes
     );
     for size in &settings.sizes {
-        if settings.has_program("floor") {
+        for program in ["floor", "bare", "weir"].into_iter().filter(|program| settings.has_program(program)) {
             let mut ground = Ground::new(*size, DEFAULT_LIMIT).await;
-            let running = Running::floor(&ground).await;
-            measure(settings, &mut ground, &running).await;
-        }
-        if settings.has_program("bare") {
-            let mut ground = Ground::new(*size, DEFAULT_LIMIT).await;
-            let running = Running::bare(&ground).await;
-            measure(settings, &mut ground, &running).await;
-        }
-        if settings.has_program("weir") {
-            let mut ground = Ground::new(*size, DEFAULT_LIMIT).await;
-            let running = Running::weir(&ground).await;
+            let running = match program {
+                "floor" => Running::floor(&ground).await,
+                "bare" => Running::bare(&ground).await,
+                _ => Running::weir(&ground).await,
+            };
             measure(settings, &mut ground, &running).await;
         }
         if settings.has_program("consul-template") && crate::consul_template().is_some() {

@@ -1,8 +1,8 @@
 //! The floor: the least that anybody could do. A blocking query on the probe's service, `set server … addr`, and
 //! `show servers state` to see that it is so. No template, no file, no other service is looked at.
 //!
-//! And the bare loop: what a program has to say and to keep that treats a new address as a new server, in as few exchanges as can be. It
-//! keeps what it begins, adds the new server and drains the old one, reads both back, deletes the old one, reads back.
+//! And the bare loop: what must be said and kept where a new address is a new server, in as few exchanges as can be. It keeps
+//! what it begins, adds the new server and drains the old one, reads both back, deletes the one before, reads back.
 
 use std::fs::File;
 use std::io::{BufReader, Write as _};

@@ -1,12 +1,12 @@
 //! Change in Consul → first answer of the new port through HAProxy: weir beside the floor and consul-template.
 //!
 //! One probe service whose single instance is registered at another port again and again, N services × M instances
-//! beside it in the same template, each program on the same Consul. The floor is a bare loop that does nothing but what
-//! must be done. consul-template's command validates and reloads through the master socket; it gets a Consul with a raised
+//! beside it in the same template, each program on the same Consul. The floor is a loop that sets an address and does
+//! nothing else. consul-template's command validates and reloads through the master socket; it gets a Consul with a raised
 //! limit of connections, the others get Consul's default of 200. Prints tables in Markdown:
 //! - `latency`: so many changes in each run, and the medians as multiples of the floor's in the same run;
-//! - `cost`: CPU time per change without what it takes idle (Linux only), memory, reloads; also of the bare loop, which makes the least
-//!   exchanges by which a new address is a new server;
+//! - `cost`: CPU time per change without what it takes idle (Linux only), memory, reloads; also of the bare loop, which
+//!   has the fewest exchanges by which a new address is a new server;
 //! - `look`: the times of requests on kept connections while HAProxy is read, by weir or at once;
 //! - `burst`: 1,000 changes in 10 s on a pool of 100: the share of a core, and when all is settled.
 //!
