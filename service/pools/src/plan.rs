@@ -264,20 +264,22 @@ pub fn plan_touched(situation: &Situation<'_>, touched: &BTreeSet<String>) -> Pl
 
 /// Whether two configurations differ in more than servers that commands can change.
 pub fn differ_in_structure(before: &Sections, after: &Sections) -> bool {
-    let layout = |sections| Layout::read(&[Sections::parts(sections).iter().collect()]);
-    compare::difference(&layout(before), &layout(after)).is_some()
+    let parts = |sections| [Sections::parts(sections).iter().collect()];
+    let before = Layout::read(&parts(before));
+    compare::difference(&before, &before.read_again(&parts(after))).is_some()
 }
 
 fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
-    let (loaded, mut wanted) = (Layout::read(&scope.loaded), Layout::read(&scope.wanted));
+    let loaded = Layout::read(&scope.loaded);
+    let mut wanted = loaded.read_again(&scope.wanted);
     if let Some(reason) = compare::difference(&loaded, &wanted) {
         return Plan::reload(reason, situation);
     }
     let mut turn = Turn::new(situation);
     turn.plan.wakes = wake::stand_in(&mut wanted, situation);
-    let mut pools = wanted.pools.iter().zip(wanted.changeable());
+    let mut pools = wanted.pools().zip(wanted.changeable());
     let planned =
-        pools.try_for_each(|(pool, changeable)| turn.pool(loaded.pool(pool.name), pool, changeable));
+        pools.try_for_each(|(part, changeable)| turn.pool(loaded.pool(part.pool().name), part, changeable));
     match planned.and_then(|()| turn.refused(&wanted)) {
         Ok(()) => turn.finish(),
         Err(reason) => Plan::reload(reason, situation),

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::layout::Layout;
+use super::layout::{Layout, Part};
 use super::scope::Scope;
 use super::turn::Turn;
 use super::{ByHand, Situation};
@@ -16,15 +16,15 @@ pub(super) fn now(situation: &Situation<'_>) -> Vec<ByHand> {
     let as_loaded = Situation { wanted: situation.loaded, ..*situation };
     let layout = Layout::read(&Scope::everything(&as_loaded).loaded);
     let (mut found, mut understood) = (Vec::new(), BTreeSet::new());
-    for (pool, changeable) in layout.pools.iter().zip(layout.changeable()) {
+    for (part, changeable) in layout.pools().zip(layout.changeable()) {
         let mut turn = Turn::new(&as_loaded);
-        if turn.pool(Some(pool), pool, changeable).is_ok() {
-            understood.insert(pool.name);
+        if turn.pool(Some(part), part, changeable).is_ok() {
+            understood.insert(part.pool().name);
             found.append(&mut turn.plan.by_hand);
         }
     }
     let is_seen = |known: &&ByHand| {
-        let pool = layout.pool(&known.backend).filter(|pool| understood.contains(pool.name));
+        let pool = layout.pool(&known.backend).map(Part::pool).filter(|pool| understood.contains(pool.name));
         pool.is_some_and(|pool| pool.server(&known.server).is_some())
     };
     found.extend(situation.memory.by_hand.iter().filter(|known| !is_seen(known)).cloned());

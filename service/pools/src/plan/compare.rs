@@ -23,14 +23,18 @@ pub(super) fn difference(loaded: &Layout<'_>, wanted: &Layout<'_>) -> Option<Rea
 }
 
 fn part_difference(old: &Part<'_>, new: &Part<'_>, wanted: &Layout<'_>) -> Option<Reason> {
-    if old.title != new.title || old.file != new.file {
-        let stays = wanted.parts.iter().any(|part| part.title == old.title);
+    if old.is_shared_with(new) {
+        return None;
+    }
+    if old.said.title != new.said.title || old.place.file != new.place.file {
+        let stays = wanted.parts.iter().any(|part| part.said.title == old.said.title);
         let moved = || Reason::at(new, None, "the section is new, or stands in another place");
         return Some(if stays { moved() } else { Reason::at(old, None, "the section is gone") });
     }
     let same = |(old_line, new_line): &(&&Line, &&Line)| is_same((old, old_line), (new, new_line));
-    let at = old.fixed.iter().zip(&new.fixed).take_while(same).count();
-    match (old.fixed.get(at), new.fixed.get(at)) {
+    let (old_lines, new_lines) = (&old.said.fixed, &new.said.fixed);
+    let at = old_lines.iter().zip(new_lines).take_while(same).count();
+    match (old_lines.get(at), new_lines.get(at)) {
         (None, None) => None,
         (Some(line), None) => Some(Reason::at(old, Some(line), "the line is gone")),
         (None, Some(line)) => Some(Reason::at(new, Some(line), "the line is new")),
@@ -40,7 +44,7 @@ fn part_difference(old: &Part<'_>, new: &Part<'_>, wanted: &Layout<'_>) -> Optio
 
 fn changed((old, was): (&Part<'_>, &Line), (new, is): (&Part<'_>, &Line)) -> Reason {
     let has = |part: &Part<'_>, of: &Part<'_>, line: &Line| {
-        part.fixed.iter().any(|other| is_same((part, other), (of, line)))
+        part.said.fixed.iter().any(|other| is_same((part, other), (of, line)))
     };
     match (has(new, old, was), has(old, new, is)) {
         (true, true) => Reason::at(new, Some(is), "the order of the lines is another"),
@@ -54,10 +58,6 @@ fn changed((old, was): (&Part<'_>, &Line), (new, is): (&Part<'_>, &Line)) -> Rea
 }
 
 fn is_same((a, left): (&Part<'_>, &Line), (b, right): (&Part<'_>, &Line)) -> bool {
-    // A section that did not change is shared.
-    if std::ptr::eq(left, right) {
-        return true;
-    }
     if left.fault.is_some() || right.fault.is_some() {
         return a.source(left) == b.source(right);
     }
@@ -75,11 +75,11 @@ fn is_same_word((a, left): (&Part<'_>, &Word), (b, right): (&Part<'_>, &Word)) -
 impl Reason {
     /// About a line of a section, or about the section.
     pub(super) fn at(part: &Part<'_>, line: Option<&Line>, why: &str) -> Self {
-        let shown = line.or(part.fixed.first().copied());
+        let shown = line.or(part.said.fixed.first().copied());
         Self {
-            file: part.file,
-            section: part.title.clone(),
-            line: shown.map_or(0, |line| part.lines_before + line.number),
+            file: part.place.file,
+            section: part.said.title.clone(),
+            line: shown.map_or(0, |line| part.place.lines_before + line.number),
             directive: shown.map_or("", |line| part.source(line).trim()).to_owned(),
             why: why.to_owned(),
         }

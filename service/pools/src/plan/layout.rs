@@ -1,13 +1,16 @@
 //! A configuration cut in two: the servers of its pools, which commands can change, and every other line, which
 //! only a reload can.
 //!
-//! In: files in load order, or some of their parts. Out: a [`Layout`]. Where the text alone does not say what holds, the more careful
-//! reading is taken: a server in an `.if` block, one with an environment variable and a `server-template` are fixed lines,
-//! and servers of those names are never touched. Nothing fails.
+//! In: files in load order, or some of their parts; see [`read`]. Out: a [`Layout`]. Where the text alone does not say what
+//! holds, the more careful reading is taken: a server in an `.if` block, one with an environment variable and a
+//! `server-template` are fixed lines, and servers of those names are never touched. Nothing fails.
+
+mod read;
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
-use haproxy_cfg::{Document, Line, Part as FilePart, Section, ServerTemplate, Word};
+use haproxy_cfg::{Document, Line, ServerTemplate, Word};
 
 use super::options::{Changeable, ServerOptions, Unknown};
 
@@ -15,56 +18,80 @@ use super::options::{Changeable, ServerOptions, Unknown};
 const SMALL: usize = 12;
 
 /// A whole configuration.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout<'d> {
     /// Preambles and sections, in load order.
     pub(super) parts: Vec<Part<'d>>,
-    /// Those of them that have servers for traffic.
-    pub(super) pools: Vec<Pool<'d>>,
-    /// Where each name is in `pools`.
+    /// Which of them are pools, in order.
+    pools: Vec<usize>,
+    /// Where the pool of each name is in `parts`.
     index: HashMap<&'d str, usize>,
     /// The first thing that stands there twice, which HAProxy refuses.
     pub(super) twice: Option<String>,
 }
 
 /// A section, or what stands before the first of a document.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part<'d> {
+    /// Where it stands.
+    pub(super) place: Place,
+    /// What it says. Two layouts share what they have in common.
+    pub(super) said: Rc<Said<'d>>,
+}
+
+/// Where a part stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Place {
     /// Which file, from 0.
     pub(super) file: usize,
-    /// The text that its lines are of; `None` where there is none.
-    document: Option<&'d Document>,
     /// How many lines of the file stand before it.
     pub(super) lines_before: usize,
+}
+
+/// What a part says, wherever it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said<'d> {
+    /// The text that its lines are of; `None` where there is none.
+    document: Option<&'d Document>,
+    /// What it was read with.
+    around: Around<'d>,
     /// How the section is called in a message; empty for a preamble.
     pub(super) title: String,
     /// The lines that only a reload changes, in order, the header first.
     pub(super) fixed: Vec<&'d Line>,
+    /// Its servers, and what holds for them; of a part that is no pool, the settings only.
+    pub(super) pool: Pool<'d>,
 }
 
-/// A `backend` or `listen` section.
-#[derive(Debug)]
+/// What holds where a section begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Around<'d> {
+    inherited: Rc<Settings<'d>>,
+    /// It stands in an `.if` block.
+    is_conditional: bool,
+}
+
+/// The servers of a `backend` or `listen` section.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Pool<'d> {
     /// Its name.
     pub(super) name: &'d str,
-    /// Which of the files it stands in.
-    pub(super) file: usize,
-    /// How many lines of the file stand before its section.
-    lines_before: usize,
     /// The servers that commands can change, in order.
     pub(super) servers: Vec<Member<'d>>,
     /// Where each name is in `servers`; empty where there are few.
     index: HashMap<&'d str, usize>,
+    /// A name stands there twice.
+    has_twins: bool,
     fixed_names: HashSet<&'d str>,
     templates: Vec<ServerTemplate<'d>>,
     /// A name of a server is not known, so that no server can be said not to be in the pool.
     pub(super) has_unknown_names: bool,
     /// What holds for the pool at its end.
-    pub(super) settings: Settings<'d>,
+    pub(super) settings: Rc<Settings<'d>>,
 }
 
 /// One server.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member<'d> {
     /// Its name.
     pub(super) name: &'d str,
@@ -74,7 +101,7 @@ pub(super) struct Member<'d> {
     pub(super) options: &'d [Word],
     /// The options as they stand in the text.
     source: &'d str,
-    /// The line's number in its file, from 1.
+    /// The line's number in its part, from 1.
     pub(super) line: usize,
     /// Its place among the pool's servers, from 0.
     pub(super) at: usize,
@@ -83,7 +110,7 @@ pub(super) struct Member<'d> {
 }
 
 /// What `defaults` and the section's own lines say, as far as it matters for servers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Settings<'d> {
     /// The options of every `default-server` line, in order.
     pub(super) default_server: Vec<&'d [Word]>,
@@ -107,7 +134,7 @@ impl<'d> Layout<'d> {
     pub(super) fn changeable(&self) -> Vec<Vec<Option<Changeable>>> {
         let mut last: Option<(&Pool<'d>, &Member<'d>, Option<Changeable>)> = None;
         let mut all = Vec::with_capacity(self.pools.len());
-        for pool in &self.pools {
+        for pool in self.pools().map(Part::pool) {
             let mut servers = Vec::with_capacity(pool.servers.len());
             for member in &pool.servers {
                 let known = last.filter(|(before, other, _)| pool.shares(member, (before, other)));
@@ -120,48 +147,23 @@ impl<'d> Layout<'d> {
         all
     }
 
-    /// Reads the parts of each file as HAProxy does, one after the other.
-    pub(super) fn read(files: &[Vec<&'d FilePart>]) -> Self {
-        let mut reader = Reader::default();
-        for (file, parts) in files.iter().enumerate() {
-            reader.file(file, parts);
-        }
-        reader.layout
+    /// The parts that have servers for traffic, in order.
+    pub(super) fn pools(&self) -> impl Iterator<Item = &Part<'d>> {
+        self.pools.iter().map(|at| &self.parts[*at])
     }
 
     /// The pool of that name.
-    pub(super) fn pool(&self, name: &str) -> Option<&Pool<'d>> {
-        self.index.get(name).map(|at| &self.pools[*at])
+    pub(super) fn pool(&self, name: &str) -> Option<&Part<'d>> {
+        self.index.get(name).map(|at| &self.parts[*at])
     }
 
-    /// The same, to be changed.
+    /// The same, to be changed in this layout only.
     pub(super) fn pool_mut(&mut self, name: &str) -> Option<&mut Pool<'d>> {
-        self.index.get(name).map(|at| &mut self.pools[*at])
-    }
-
-    fn add(&mut self, pool: Pool<'d>) {
-        if self.index.insert(pool.name, self.pools.len()).is_some() {
-            self.twice.get_or_insert_with(|| format!("pool `{}`", pool.name));
-        }
-        self.pools.push(pool);
+        self.index.get(name).map(|at| &mut Rc::make_mut(&mut self.parts[*at].said).pool)
     }
 }
 
 impl<'d> Pool<'d> {
-    fn new(name: &'d str, file: usize, lines_before: usize, settings: Settings<'d>) -> Self {
-        Self {
-            name,
-            file,
-            lines_before,
-            servers: Vec::new(),
-            index: HashMap::new(),
-            fixed_names: HashSet::new(),
-            templates: Vec::new(),
-            has_unknown_names: false,
-            settings,
-        }
-    }
-
     /// The server of that name, where commands can change it.
     pub(super) fn server(&self, name: &str) -> Option<&Member<'d>> {
         if self.servers.len() <= SMALL {
@@ -207,56 +209,11 @@ impl<'d> Pool<'d> {
         self.settings.default_server[..member.defaults].iter().copied().chain([member.options])
     }
 
-    /// Takes a `server` line; returns whether it is one that commands can change.
-    fn take(&mut self, document: &'d Document, line: &'d Line, is_conditional: bool) -> bool {
-        let [_, name, address, options @ ..] = line.words.as_slice() else { return false };
-        // Seen in the text, which lies closer together than the words.
-        let is_plain = memchr::memchr2(b'"', b'\\', document.source(line).as_bytes()).is_none();
-        let is_literal = is_plain && line.fault.is_none();
-        if is_conditional || !(is_literal || is_certain(line)) {
-            self.has_unknown_names |= name.environment;
-            self.fixed_names.insert(&name.value);
-            return false;
-        }
-        let (at, defaults) = (self.servers.len(), self.settings.default_server.len());
-        let (name, written) = (document.value(name), document.value(address));
-        let ends = options.first().zip(options.last());
-        let source = ends.map_or("", |(first, last)| &document.text()[first.range.start..last.range.end]);
-        let line = self.lines_before + line.number;
-        self.servers.push(Member { name, written, options, source, line, at, defaults });
-        true
-    }
-
-    /// Takes one more server, which no file names: the only line of `document`. Returns whether it is one that commands
-    /// can change.
-    pub(super) fn add_server(&mut self, document: &'d Document) -> bool {
-        let is_taken = document.lines().first().is_some_and(|line| self.take(document, line, false));
-        self.index();
-        is_taken
-    }
-
     /// Forgets the server that was taken last.
     pub(super) fn drop_last(&mut self) {
         if let Some(member) = self.servers.pop() {
             self.index.remove(member.name);
         }
-    }
-
-    /// Makes servers quick to find; returns whether a name stands there twice.
-    fn index(&mut self) -> bool {
-        if self.servers.len() <= SMALL {
-            let is_known =
-                |at: usize| self.servers[..at].iter().any(|other| other.name == self.servers[at].name);
-            return (1..self.servers.len()).any(is_known);
-        }
-        self.index = self.servers.iter().map(|member| (member.name, member.at)).collect();
-        self.index.len() < self.servers.len()
-    }
-
-    fn take_template(&mut self, line: &'d Line) {
-        let Some(template) = ServerTemplate::read(line) else { return };
-        self.has_unknown_names |= template.numbers().is_none() || line.words[1].environment;
-        self.templates.push(template);
     }
 }
 
@@ -295,161 +252,26 @@ fn around_id(source: &str) -> Option<(&str, &str)> {
     (is_whole && !is_quoted).then_some((before, after))
 }
 
-impl<'d> Settings<'d> {
-    fn take(&mut self, line: &'d Line, is_conditional: bool) {
-        let Some((keyword, rest)) = line.words.split_first() else { return };
-        match keyword.value.as_str() {
-            "default-server" => self.default_server.push(rest),
-            "balance" => self.balance = Some(rest),
-            "hash-type" => self.hash_type = Some(rest),
-            "mode" => self.mode = Some(rest),
-            "cookie" => {
-                self.dynamic_cookie = rest.iter().any(|word| word.value == "dynamic");
-                return;
-            }
-            "disabled" => self.disabled = true,
-            "enabled" => self.disabled = false,
-            _ => return,
-        }
-        self.uncertain |= is_conditional || !is_certain(line);
-    }
-}
-
-/// Whether the line's words are what they look like.
-fn is_certain(line: &Line) -> bool {
-    line.fault.is_none() && line.words.iter().all(|word| !word.environment && word.substitutions().is_empty())
-}
-
-/// Goes through the documents.
-#[derive(Default)]
-struct Reader<'d> {
-    layout: Layout<'d>,
-    /// What the named `defaults` sections say.
-    named: HashMap<&'d str, Settings<'d>>,
-    /// What the last `defaults` section says.
-    last: Settings<'d>,
-    /// How many `.if` are open.
-    depth: usize,
-}
-
-impl<'d> Reader<'d> {
-    fn file(&mut self, file: usize, parts: &[&'d FilePart]) {
-        self.depth = 0;
-        let (preamble, sections): (Vec<&FilePart>, Vec<&FilePart>) =
-            parts.iter().partition(|part| part.section().is_none());
-        self.preamble(file, preamble.first().copied());
-        for part in sections {
-            if let Some(section) = part.section() {
-                self.section(file, part, section);
-            }
-        }
-    }
-
-    /// Every file has one, though it may be empty: what stands at the same place in two files is compared.
-    fn preamble(&mut self, file: usize, part: Option<&'d FilePart>) {
-        let document = part.map(|part| &*part.document);
-        let mut preamble = Part { file, document, lines_before: 0, title: String::new(), fixed: Vec::new() };
-        for line in document.map(Document::lines).unwrap_or_default() {
-            self.count(line);
-            preamble.keep(line);
-        }
-        self.layout.parts.push(preamble);
-    }
-
-    fn count(&mut self, line: &Line) {
-        match line.keyword() {
-            Some(".if") => self.depth += 1,
-            Some(".endif") => self.depth = self.depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-
-    fn section(&mut self, file: usize, part_of_file: &'d FilePart, section: &'d Section) {
-        let document = &*part_of_file.document;
-        let lines_before = part_of_file.lines_before;
-        let is_conditional = self.depth > 0;
-        let mut settings = self.inherited(section);
-        settings.uncertain |= is_conditional;
-        let mut part =
-            Part { file, document: Some(document), lines_before, title: title(section), fixed: Vec::new() };
-        part.keep(document.header(section));
-        let name = section.name.as_deref().unwrap_or_default();
-        let mut pool = Pool::new(name, file, lines_before, settings);
-        for line in document.body(section) {
-            if !self.line((document, section), &mut pool, line, is_conditional || self.depth > 0) {
-                part.keep(line);
-            }
-        }
-        self.layout.parts.push(part);
-        self.end(section, pool);
-    }
-
-    /// Takes a line of a section; returns whether it is a server that commands can change.
-    fn line(
-        &mut self,
-        (document, section): (&'d Document, &Section),
-        pool: &mut Pool<'d>,
-        line: &'d Line,
-        is_conditional: bool,
-    ) -> bool {
-        match line.keyword() {
-            Some("server") if section.is_pool() => return pool.take(document, line, is_conditional),
-            Some("server-template") if section.is_pool() => pool.take_template(line),
-            Some(keyword) if keyword.starts_with('.') => self.count(line),
-            _ => pool.settings.take(line, is_conditional),
-        }
-        false
-    }
-
-    fn end(&mut self, section: &'d Section, mut pool: Pool<'d>) {
-        if section.keyword == "defaults" {
-            self.last = pool.settings.clone();
-            self.named.insert(pool.name, pool.settings);
-        } else if section.is_pool() {
-            if pool.index() {
-                self.layout.twice.get_or_insert_with(|| format!("a server of pool `{}`", pool.name));
-            }
-            self.layout.add(pool);
-        }
-    }
-
-    /// What a section starts with. `defaults` without `from` starts afresh.
-    fn inherited(&self, section: &Section) -> Settings<'d> {
-        match &section.defaults {
-            Some(from) => self.named.get(from.as_str()).cloned().unwrap_or_else(Settings::unknown),
-            None if section.keyword == "defaults" => Settings::default(),
-            None => self.last.clone(),
-        }
-    }
-}
-
-impl Settings<'_> {
-    fn unknown() -> Self {
-        Self { uncertain: true, ..Self::default() }
-    }
-}
-
 impl<'d> Part<'d> {
+    /// Its servers, and what holds for them.
+    pub(super) fn pool(&self) -> &Pool<'d> {
+        &self.said.pool
+    }
+
+    /// Whether both are one in memory, and stand in the same file.
+    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
+        self.place.file == other.place.file && Rc::ptr_eq(&self.said, &other.said)
+    }
+
     /// One of its lines as it is written.
     pub(super) fn source(&self, line: &Line) -> &'d str {
-        self.document.map_or("", |document| document.source(line))
+        self.said.document.map_or("", |document| document.source(line))
     }
 
     /// A word of one of its lines as it is written.
     pub(super) fn word_source(&self, word: &Word) -> &'d str {
-        self.document.map_or("", |document| &document.text()[word.range.clone()])
+        self.said.document.map_or("", |document| &document.text()[word.range.clone()])
     }
-
-    fn keep(&mut self, line: &'d Line) {
-        if !line.words.is_empty() || line.fault.is_some() {
-            self.fixed.push(line);
-        }
-    }
-}
-
-fn title(section: &Section) -> String {
-    let words = [Some(section.keyword), section.name.as_deref()];
-    words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::address::Move;
-use super::layout::{Layout, Member, Pool};
+use super::layout::{Layout, Member, Part, Place, Pool};
 use super::memory::{Begun, Running};
 use super::observed::{CheckState, ObservedServer};
 use super::options::{Changeable, ServerOptions};
@@ -41,6 +41,8 @@ pub(super) struct View<'a, 'd> {
     situation: &'a Situation<'a>,
     pub(super) loaded: Option<&'a Pool<'d>>,
     pub(super) wanted: &'a Pool<'d>,
+    /// Where it is wanted.
+    place: Place,
     pub(super) observed: &'a BTreeMap<String, ObservedServer>,
     /// What commands can change, of each wanted server; `None` where not all of its options are known.
     changeable: Vec<Option<Changeable>>,
@@ -81,17 +83,17 @@ impl Turn<'_> {
     /// `changeable`: what commands can change of each wanted server.
     pub(super) fn pool(
         &mut self,
-        loaded: Option<&Pool<'_>>,
-        wanted: &Pool<'_>,
+        loaded: Option<&Part<'_>>,
+        part: &Part<'_>,
         changeable: Vec<Option<Changeable>>,
     ) -> Needed<()> {
         let nothing = BTreeMap::new();
-        let situation = self.situation;
+        let (situation, wanted) = (self.situation, part.pool());
         let observed = situation.observed.pools.get(wanted.name).unwrap_or(&nothing);
         if wanted.settings.disabled {
             return Ok(());
         }
-        let view = View::new(situation, loaded, wanted, observed, changeable);
+        let view = View::new(situation, loaded, part, observed, changeable);
         self.moving.clear();
         let mut missing = Vec::new();
         for member in &wanted.servers {
@@ -203,15 +205,17 @@ impl Turn<'_> {
 impl<'a, 'd> View<'a, 'd> {
     fn new(
         situation: &'a Situation<'a>,
-        loaded: Option<&'a Pool<'d>>,
-        wanted: &'a Pool<'d>,
+        loaded: Option<&'a Part<'d>>,
+        part: &'a Part<'d>,
         observed: &'a BTreeMap<String, ObservedServer>,
         changeable: Vec<Option<Changeable>>,
     ) -> Self {
+        let wanted = part.pool();
         let mut view = Self {
             situation,
-            loaded,
+            loaded: loaded.map(Part::pool),
             wanted,
+            place: part.place,
             observed,
             changeable,
             lacks_wanted: false,
@@ -294,9 +298,9 @@ impl<'a, 'd> View<'a, 'd> {
     /// The reason for a reload that lies in a server's line.
     pub(super) fn reason(&self, member: &Member<'_>, why: impl Into<String>) -> Reason {
         let mut reason = Reason::of_all(why.into());
-        reason.file = self.wanted.file;
+        reason.file = self.place.file;
         reason.section = format!("pool {}", self.wanted.name);
-        reason.line = member.line;
+        reason.line = self.place.lines_before + member.line;
         reason.directive = format!("server {} {}", member.name, member.written);
         reason
     }
@@ -304,7 +308,7 @@ impl<'a, 'd> View<'a, 'd> {
     /// The reason for a reload that lies in the pool.
     pub(super) fn pool_reason(&self, why: impl Into<String>) -> Reason {
         let mut reason = Reason::of_all(why.into());
-        reason.file = self.wanted.file;
+        reason.file = self.place.file;
         reason.section = format!("pool {}", self.wanted.name);
         reason
     }
@@ -319,9 +323,9 @@ fn refusal_reason(wanted: &Layout<'_>, command: &str, answer: &str) -> Reason {
     let mut words = command.split(' ').filter_map(|word| word.split_once('/'));
     let pool = words.find_map(|(backend, _)| wanted.pool(backend));
     let mut reason = Reason::of_all(format!("HAProxy does not take `{command}`: {answer}"));
-    if let Some(pool) = pool {
-        reason.file = pool.file;
-        reason.section = format!("pool {}", pool.name);
+    if let Some(part) = pool {
+        reason.file = part.place.file;
+        reason.section = format!("pool {}", part.pool().name);
     }
     reason
 }
