@@ -91,6 +91,28 @@ async fn what_cannot_be_meant_is_answered_with_what_to_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_says_where_its_weir_listens() {
+    let Some(site) = Site::new().await else { return };
+    let (all, _weir, _haproxy) = up(&site).await;
+    let config = site.path("weir.hcl");
+    let ask = async |args: &[&str]| {
+        let config = [PathBuf::from("-c"), config.clone()];
+        run(args.iter().map(PathBuf::from).chain(config).collect()).await
+    };
+    let target = format!("web/{}", all[0].server());
+    assert_said(&ask(&["status"]).await, 0, &["in cluster default"]);
+    assert_said(&ask(&["servers", "web"]).await, 0, &[&all[0].server(), &all[1].server()]);
+    assert_said(&ask(&["drain", &target]).await, 0, &[&target]);
+    assert_said(&ask(&["servers"]).await, 0, &["drain by"]);
+    assert_said(&ask(&["ready", &target]).await, 0, &[&target]);
+    let both = ask(&["status", "--address", "127.0.0.1:9"]).await;
+    assert_said(&both, 2, &["--address", "cannot be used with", "--config"]);
+    std::fs::write(&config, "contrl = 1\n").expect("the file is ours");
+    assert_said(&ask(&["drain", &target]).await, 1, &["--control", "weir.hcl:1", "contrl"]);
+    assert_said(&ask(&["status"]).await, 1, &["--address", "weir.hcl:1", "contrl"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_known_is_answered_with_the_nearest() {
     let Some(site) = Site::new().await else { return };
     let (all, _weir, _haproxy) = up(&site).await;

@@ -53,9 +53,10 @@ pub(crate) enum Command {
     /// Show what a running weir does and why.
     #[command(after_help = "Examples:\n  weir status\n  weir status --json | jq .haproxy")]
     Status {
-        /// Where the running weir listens.
-        #[arg(long, default_value = "127.0.0.1:8717")]
-        address: String,
+        #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
+        http: Http,
         /// Print the status as JSON.
         #[arg(long)]
         json: bool,
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     /// Reload HAProxy now, through the running weir.
     #[command(after_help = "Examples:\n  weir reload\n  weir reload edge")]
     Reload {
+        #[command(flatten)]
+        whose: Whose,
         #[command(flatten)]
         control: Control,
         /// The HAProxy's label; none for the one without.
@@ -87,6 +90,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  weir ready web/10.0.0.1:8080")]
     Ready {
         #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
         control: Control,
         /// The server: its backend, and its name or ADDRESS:PORT.
         #[arg(value_name = "BACKEND/SERVER", value_parser = target)]
@@ -98,10 +103,11 @@ pub(crate) enum Command {
     )]
     Servers {
         #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
         control: Control,
-        /// Where the running weir listens.
-        #[arg(long, default_value = "127.0.0.1:8717")]
-        address: String,
+        #[command(flatten)]
+        http: Http,
         /// Show this backend only.
         backend: Option<String>,
         /// Show it anew every second, until ^C.
@@ -165,9 +171,10 @@ pub(crate) enum Policy {
         /// The job, and the group where it has several.
         #[arg(value_name = "JOB[/GROUP]")]
         target: String,
-        /// Where the running weir listens.
-        #[arg(long, default_value = "127.0.0.1:8717")]
-        address: String,
+        #[command(flatten)]
+        whose: Whose,
+        #[command(flatten)]
+        http: Http,
     },
 }
 
@@ -182,6 +189,8 @@ pub(crate) struct Configs {
 #[derive(Debug, Args)]
 pub(crate) struct Wished {
     #[command(flatten)]
+    pub(crate) whose: Whose,
+    #[command(flatten)]
     pub(crate) control: Control,
     /// The server: its backend, and its name or ADDRESS:PORT.
     #[arg(value_name = "BACKEND/SERVER", value_parser = target)]
@@ -194,11 +203,26 @@ pub(crate) struct Wished {
     pub(crate) reason: Option<String>,
 }
 
+/// Which running weir is spoken to, where it is not the one at the usual places.
+#[derive(Debug, Args)]
+pub(crate) struct Whose {
+    /// The running weir's configuration, which says where it listens.
+    #[arg(short, long = "config", value_name = "PATH")]
+    pub(crate) configs: Vec<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Control {
-    /// The running weir's control socket.
-    #[arg(long, default_value = "/var/run/weir.sock")]
-    pub(crate) control: PathBuf,
+    /// The running weir's control socket [default: /var/run/weir.sock].
+    #[arg(long, value_name = "PATH", conflicts_with = "configs")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Http {
+    /// Where the running weir is read [default: 127.0.0.1:8717].
+    #[arg(long, conflicts_with = "configs")]
+    pub(crate) address: Option<String>,
 }
 
 /// A duration as `parse_duration` takes it.

@@ -250,7 +250,9 @@ fn unreached(path: &Path, kind: ErrorKind) -> String {
     if kind == ErrorKind::PermissionDenied {
         format!("{path}: you may not use this control socket; be root, or one of weir's `control_group`")
     } else {
-        format!("{path}: no weir listens on this control socket; name another with --control")
+        format!(
+            "{path}: no weir listens on this control socket; name another with --control, or its configuration with -c"
+        )
     }
 }
 

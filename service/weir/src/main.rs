@@ -18,6 +18,7 @@ mod intents;
 mod interest;
 mod job_check;
 mod journal;
+mod listening;
 mod logging;
 mod maintenance;
 mod metric_sources;
@@ -54,7 +55,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use jiff::Timestamp;
 
-use cli::{Cli, Command, Policy, Wished};
+use cli::{Cli, Command, Policy, Whose, Wished};
 use config::{Config, Environment};
 use control::{Request, Response};
 use weir_pools::intents::Wish;
@@ -104,34 +105,38 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
                 render::once(&config, environment(), wait).await?;
             }
         }
-        Command::Status { address, json: true } => {
-            let status: serde_json::Value = show::fetch(&address).await?;
+        Command::Status { whose, http, json: true } => {
+            let status: serde_json::Value = show::fetch(&listening::http(&whose, http)?).await?;
             print(&serde_json::to_string_pretty(&status)?);
         }
-        Command::Status { address, json: false } => {
-            print(show::page(&show::fetch(&address).await?).trim_end());
+        Command::Status { whose, http, json: false } => {
+            print(show::page(&show::fetch(&listening::http(&whose, http)?).await?).trim_end());
         }
-        Command::Reload { control, haproxy } => {
-            return ask(&control.control, &Request::Reload { haproxy }).await;
+        Command::Reload { whose, control, haproxy } => {
+            return ask(&whose, control, &Request::Reload { haproxy }).await;
         }
-        Command::Servers { control, confirm_empty: Some(backend), .. } => {
-            return ask(&control.control, &Request::ConfirmEmpty { backend }).await;
+        Command::Servers { whose, control, confirm_empty: Some(backend), .. } => {
+            return ask(&whose, control, &Request::ConfirmEmpty { backend }).await;
         }
         Command::Drain(wished) => return wish(Wish::Drain, wished).await,
         Command::Maint(wished) => return wish(Wish::Maint, wished).await,
-        Command::Ready { control, target } => return ask(&control.control, &Request::Ready { target }).await,
-        Command::Servers { address, backend, watch: true, .. } => {
-            server_table::watch(&address, backend.as_deref()).await?;
+        Command::Ready { whose, control, target } => {
+            return ask(&whose, control, &Request::Ready { target }).await;
         }
-        Command::Servers { address, backend, .. } => {
+        Command::Servers { whose, http, backend, watch: true, .. } => {
+            server_table::watch(&listening::http(&whose, http)?, backend.as_deref()).await?;
+        }
+        Command::Servers { whose, http, backend, .. } => {
+            let address = listening::http(&whose, http)?;
             print(server_table::page(&address, backend.as_deref()).await?.trim_end());
         }
         Command::Simulate(options) => print(&simulate::simulate(&options)?),
         Command::Policy(Policy::Check { jobs, nomad, configs }) => {
             return check_policies(&jobs, nomad, &configs).await;
         }
-        Command::Policy(Policy::Explain { target, address }) => {
-            print(explain::page(&show::fetch(&address).await?, &target, Timestamp::now())?.trim_end());
+        Command::Policy(Policy::Explain { target, whose, http }) => {
+            let status = show::fetch(&listening::http(&whose, http)?).await?;
+            print(explain::page(&status, &target, Timestamp::now())?.trim_end());
         }
         #[cfg(feature = "demo")]
         Command::Demo(options) => return demo::run(options).await,
@@ -193,14 +198,14 @@ fn report(problems: &[config::Problem]) {
 }
 
 async fn wish(wish: Wish, wished: Wished) -> anyhow::Result<ExitCode> {
-    let Wished { control, target, lasting, reason } = wished;
+    let Wished { whose, control, target, lasting, reason } = wished;
     let for_ms = lasting.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let on_behalf_of = caller::on_behalf_of(&environment());
-    ask(&control.control, &Request::Intend { target, wish, for_ms, reason, on_behalf_of }).await
+    ask(&whose, control, &Request::Intend { target, wish, for_ms, reason, on_behalf_of }).await
 }
 
-async fn ask(control: &std::path::Path, request: &Request) -> anyhow::Result<ExitCode> {
-    match control::ask(control, request).await? {
+async fn ask(whose: &Whose, control: cli::Control, request: &Request) -> anyhow::Result<ExitCode> {
+    match control::ask(&listening::control(whose, control)?, request).await? {
         Response::Ok(text) => {
             print(&text);
             Ok(ExitCode::SUCCESS)

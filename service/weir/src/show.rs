@@ -15,8 +15,9 @@ pub(crate) async fn fetch<T: DeserializeOwned>(address: &str) -> anyhow::Result<
     let url = format!("http://{}/v1/status", host(address));
     let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).no_proxy().build()?;
     let answer = client.get(&url).send().await;
-    let answer =
-        answer.with_context(|| format!("no weir answers at {address}; name another with --address"))?;
+    let answer = answer.with_context(|| {
+        format!("no weir answers at {address}; name another with --address, or its configuration with -c")
+    })?;
     if !answer.status().is_success() {
         bail!("{url} answers {}; is this a weir?", answer.status());
     }

@@ -21,6 +21,7 @@ pub(crate) use parse::{Place, not_hcl};
 pub(crate) use problem::{Problem, did_you_mean};
 pub(crate) use reference::reference;
 use reqwest::header::HeaderMap;
+pub(crate) use schema::{CONTROL_SOCKET, HTTP_ADDRESS};
 pub(crate) use token::Token;
 
 /// The environment of the process, as a value.

@@ -60,6 +60,11 @@ const fn option(name: &'static str, kind: Kind, default: &'static str, about: &'
     OptionSpec { name, kind, default, about }
 }
 
+/// Where weir takes commands unless the configuration says otherwise.
+pub(crate) const CONTROL_SOCKET: &str = "/var/run/weir.sock";
+/// Where weir can be read unless the configuration says otherwise.
+pub(crate) const HTTP_ADDRESS: &str = "127.0.0.1:8717";
+
 pub(crate) const REQUIRED: &str = "required";
 
 const SSL: BlockSpec = BlockSpec {
@@ -217,7 +222,7 @@ const HTTP: BlockSpec = BlockSpec {
     about: "Metrics, health and status, read-only.",
     label: false,
     many: false,
-    options: &[option("address", Kind::Text, "127.0.0.1:8717", "Address to listen on.")],
+    options: &[option("address", Kind::Text, HTTP_ADDRESS, "Address to listen on.")],
     blocks: &[],
 };
 
@@ -316,12 +321,7 @@ pub(crate) const ROOT: BlockSpec = BlockSpec {
             "/var/db/weir",
             "What must outlive a restart; one directory per instance.",
         ),
-        option(
-            "control",
-            Kind::Text,
-            "/var/run/weir.sock",
-            "Unix socket for commands that change something.",
-        ),
+        option("control", Kind::Text, CONTROL_SOCKET, "Unix socket for commands that change something."),
         option("control_perms", Kind::Perms, "0660", "Mode of the control socket: who may use it."),
         option("control_group", Kind::Text, "", "Group of the control socket."),
         option("log_level", Kind::Text, "info", "error, warn, info, debug or trace."),
