@@ -1,7 +1,7 @@
 //! The address word of a server: which family, host and port HAProxy takes it for. In: any word. Out: an
 //! [`Address`]; never fails, since what a host name stands for is only known where it is resolved.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 /// An address as it is written after a server's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,13 @@ impl Address {
         Self { family: family.map(str::to_owned), host, port }
     }
 
+    /// The socket address that a word is as it stands, such as `10.0.0.1:80`: the same that [`Self::parse`] finds, without
+    /// taking the word apart. `None` of all others, whatever they are.
+    pub fn plain(word: &str) -> Option<SocketAddr> {
+        let address: SocketAddrV4 = word.parse().ok()?;
+        (address.port() > 0).then_some(SocketAddr::V4(address))
+    }
+
     /// The IP address, where it is a literal.
     pub fn ip(&self) -> Option<IpAddr> {
         match self.host {
@@ -112,6 +119,7 @@ fn port(text: &str) -> Port {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn read(word: &str) -> (Option<String>, Host, Port) {
         let Address { family, host, port } = Address::parse(word);
@@ -148,6 +156,23 @@ mod tests {
         assert_eq!(Address::parse("::1:80").socket_addr(), Some("[::1]:80".parse().unwrap()));
         for word in ["10.0.0.1", "10.0.0.1:0", "web:80", "10.0.0.1:+80", "unix@10.0.0.1:80"] {
             assert_eq!(Address::parse(word).socket_addr(), None, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_is_plain_is_read_the_same() {
+        assert_eq!(Address::plain("10.0.0.1:80"), Some("10.0.0.1:80".parse().unwrap()));
+        assert_eq!(Address::plain("10.0.0.1:0"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn plain_words_and_parts_agree(
+            word in prop_oneof!["[0-2]{1,3}(\\.[0-2]{1,3}){3}:[0-9]{1,5}", "(ipv4@)?[0-9.:+@a-]{0,16}"]
+        ) {
+            let parsed = Address::parse(&word);
+            let plain = Address::plain(&word);
+            prop_assert!(plain.is_none() || (parsed.family.is_none() && parsed.socket_addr() == plain), "{}", word);
         }
     }
 }

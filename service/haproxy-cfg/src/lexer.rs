@@ -3,7 +3,7 @@
 //! Nothing fails: what HAProxy refuses is a fault of its line, and the next line is read on. No line is continued on the next:
 //! a backslash at its end stands for itself (tried on 2.6, 3.0 and 3.2; the manual knows no continuation either).
 
-use crate::line::{Fault, FaultKind, Line};
+use crate::line::{Fault, FaultKind, Line, Word};
 use crate::scan::Scan;
 
 /// The lines of `text`, in order; printed one after the other, they are the text again.
@@ -26,7 +26,9 @@ fn lex_line(text: &str, start: usize, piece: &str, number: usize) -> Line {
     let truncated = content.is_none().then_some((stop, FaultKind::MissingLineFeed));
     let fault = scanned.fault.or(truncated);
     let fault = fault.map(|(at, kind)| Fault { line: number, column: at - start + 1, kind });
-    Line { number, range, words: scanned.words, comment: scanned.comment, fault }
+    let (words, comment) = (scanned.words, scanned.comment);
+    let is_plain = comment.is_none() && fault.is_none() && words.iter().all(Word::is_plain);
+    Line { number, range, words, comment, fault, is_plain }
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub use configuration::{Configuration, File};
 pub use document::Document;
 pub use in_force::{Holding, InForce, Known, Setting, Source};
 pub use lexer::lex;
-pub use line::{Fault, FaultKind, Line, MAX_WORDS, Quote, Quoted, Word};
+pub use line::{Fault, FaultKind, Line, MAX_WORDS, PlainWords, Quote, Quoted, Word};
 pub use pool::Pool;
 pub use section::{KEYWORDS, Section};
 pub use sections::{Part, PoolNames, Sections};

@@ -24,6 +24,8 @@ pub struct Line {
     pub comment: Option<usize>,
     /// What makes HAProxy refuse the line.
     pub fault: Option<Fault>,
+    /// The line is its words and white space, and nothing of it is quoted or escaped: the text alone says what it says.
+    pub(crate) is_plain: bool,
 }
 
 impl Line {
@@ -57,6 +59,44 @@ impl Line {
         let word = self.word_at(offset).map(|index| &self.words[index]);
         Some(word.map_or(Quote::None, |word| word.quote_at(offset)))
     }
+}
+
+/// The words of a plain line, as pieces of the text.
+#[derive(Debug, Clone)]
+pub struct PlainWords<'t> {
+    rest: &'t str,
+}
+
+impl<'t> PlainWords<'t> {
+    pub(crate) fn new(line: &'t str) -> Self {
+        let bytes = line.as_bytes();
+        let start = bytes.iter().position(|byte| !is_space(*byte)).unwrap_or(bytes.len());
+        let end = bytes.iter().rposition(|byte| !is_space(*byte)).map_or(start, |last| last + 1);
+        Self { rest: &line[start..end] }
+    }
+
+    /// What is left, from the next word to the last.
+    pub fn as_str(&self) -> &'t str {
+        self.rest
+    }
+}
+
+impl<'t> Iterator for PlainWords<'t> {
+    type Item = &'t str;
+
+    fn next(&mut self) -> Option<&'t str> {
+        let bytes = self.rest.as_bytes();
+        let end = bytes.iter().position(|byte| is_space(*byte)).unwrap_or(bytes.len());
+        let space = bytes[end..].iter().take_while(|byte| is_space(**byte)).count();
+        let word = &self.rest[..end];
+        self.rest = &self.rest[end + space..];
+        (!word.is_empty()).then_some(word)
+    }
+}
+
+/// What separates words, and the line feed: C's `isspace`.
+pub(crate) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
 /// One word of a line.

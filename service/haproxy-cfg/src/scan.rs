@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use smol_str::SmolStr;
 
-use crate::line::{FaultKind, MAX_WORDS, Marks, Quote, Quoted, Word};
+use crate::line::{FaultKind, MAX_WORDS, Marks, Quote, Quoted, Word, is_space};
 
 /// What was found on one line.
 #[derive(Default)]
@@ -258,9 +258,4 @@ fn hex(digit: u8) -> Option<u8> {
 /// Stands for itself under any quoting.
 fn is_plain(byte: u8) -> bool {
     !matches!(byte, 0 | b'#' | b'"' | b'\'' | b'\\' | b'$') && !is_space(byte)
-}
-
-/// C's `isspace`.
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }

@@ -245,6 +245,9 @@ fn first_line(text: &str) -> &str {
     text.split_inclusive('\n').next().unwrap_or_default()
 }
 
+/// What separates words, and the line feed.
+const SPACE: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
+
 /// Whether the line opens a section, mostly without reading all of it.
 fn opens(line: &str) -> bool {
     let word = line.trim_start_matches(SPACE);
@@ -257,9 +260,6 @@ fn opens(line: &str) -> bool {
     let doubtful = is_keyword(word) || after.starts_with(['"', '\'', '\\']);
     doubtful && lex(line).first().is_some_and(|line| Section::open(line, 0).is_some())
 }
-
-/// What separates words, and the line feed.
-const SPACE: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
 
 #[cfg(test)]
 mod tests {

@@ -47,7 +47,7 @@ pub use observed::{Admin, CheckState, Observed, ObservedServer};
 pub use restore::{restore, set_again};
 pub use wake::{WAKE, Wake, WakeServers, WakeState};
 
-use layout::Layout;
+use layout::{Known, Layout};
 use scope::Scope;
 use turn::Turn;
 
@@ -277,9 +277,10 @@ fn plan_in(situation: &Situation<'_>, scope: &Scope<'_>) -> Plan {
     }
     let mut turn = Turn::new(situation);
     turn.plan.wakes = wake::stand_in(&mut wanted, situation);
-    let mut pools = wanted.pools().zip(wanted.changeable());
-    let planned =
-        pools.try_for_each(|(part, changeable)| turn.pool(loaded.pool(part.pool().name), part, changeable));
+    let mut known = Known::default();
+    let planned = wanted
+        .pools()
+        .try_for_each(|part| turn.pool(loaded.pool(part.pool().name), part, known.changeable(part.pool())));
     match planned.and_then(|()| turn.refused(&wanted)) {
         Ok(()) => turn.finish(),
         Err(reason) => Plan::reload(reason, situation),

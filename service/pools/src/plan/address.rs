@@ -88,7 +88,7 @@ fn address_to_set(view: &View<'_, '_>, member: &Member<'_>) -> Needed<Option<Soc
     if let Some(address) = fixed_address(member) {
         return Ok(Some(address));
     }
-    let was = view.loaded.and_then(|pool| pool.server(member.name));
+    let was = view.loaded.and_then(|pool| pool.counterpart(member));
     let is_same = was.is_some_and(|was| was.written == member.written);
     let reason = || view.reason(member, "the address is another one, and not an IP address with a port");
     if is_same { Ok(None) } else { Err(reason()) }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::layout::{Layout, Part};
+use super::layout::{Known, Layout, Part};
 use super::scope::Scope;
 use super::turn::Turn;
 use super::{ByHand, Situation};
@@ -16,9 +16,10 @@ pub(super) fn now(situation: &Situation<'_>) -> Vec<ByHand> {
     let as_loaded = Situation { wanted: situation.loaded, ..*situation };
     let layout = Layout::read(&Scope::everything(&as_loaded).loaded);
     let (mut found, mut understood) = (Vec::new(), BTreeSet::new());
-    for (part, changeable) in layout.pools().zip(layout.changeable()) {
+    let mut known = Known::default();
+    for part in layout.pools() {
         let mut turn = Turn::new(&as_loaded);
-        if turn.pool(Some(part), part, changeable).is_ok() {
+        if turn.pool(Some(part), part, known.changeable(part.pool())).is_ok() {
             understood.insert(part.pool().name);
             found.append(&mut turn.plan.by_hand);
         }

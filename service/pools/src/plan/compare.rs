@@ -9,9 +9,9 @@ use super::Reason;
 use super::layout::{Layout, Part};
 
 /// The first difference that only a reload brings in force.
-pub(super) fn difference(loaded: &Layout<'_>, wanted: &Layout<'_>) -> Option<Reason> {
-    if let Some(twice) = &wanted.twice {
-        return Some(Reason::of_all(format!("{twice} stands there twice, which HAProxy refuses")));
+pub(super) fn difference<'d>(loaded: &Layout<'d>, wanted: &Layout<'d>) -> Option<Reason> {
+    if let Some(twice) = wanted.twice {
+        return Some(Reason::of_all(format!("pool `{twice}` stands there twice, which HAProxy refuses")));
     }
     let mut pairs = loaded.parts.iter().zip(&wanted.parts);
     let differing = pairs.find_map(|(old, new)| part_difference(old, new, wanted));
@@ -22,17 +22,20 @@ pub(super) fn difference(loaded: &Layout<'_>, wanted: &Layout<'_>) -> Option<Rea
     })
 }
 
-fn part_difference(old: &Part<'_>, new: &Part<'_>, wanted: &Layout<'_>) -> Option<Reason> {
+fn part_difference<'d>(old: &Part<'d>, new: &Part<'d>, wanted: &Layout<'d>) -> Option<Reason> {
     if old.is_shared_with(new) {
         return None;
     }
-    if old.said.title != new.said.title || old.place.file != new.place.file {
-        let stays = wanted.parts.iter().any(|part| part.said.title == old.said.title);
+    if old.heading() != new.heading() || old.place.file != new.place.file {
+        let stays = wanted.parts.iter().any(|part| part.heading() == old.heading());
         let moved = || Reason::at(new, None, "the section is new, or stands in another place");
         return Some(if stays { moved() } else { Reason::at(old, None, "the section is gone") });
     }
+    if new.pool().has_twins {
+        return Some(Reason::of_twins(new));
+    }
     let same = |(old_line, new_line): &(&&Line, &&Line)| is_same((old, old_line), (new, new_line));
-    let (old_lines, new_lines) = (&old.said.fixed, &new.said.fixed);
+    let (old_lines, new_lines) = (old.fixed(), new.fixed());
     let at = old_lines.iter().zip(new_lines).take_while(same).count();
     match (old_lines.get(at), new_lines.get(at)) {
         (None, None) => None,
@@ -44,7 +47,7 @@ fn part_difference(old: &Part<'_>, new: &Part<'_>, wanted: &Layout<'_>) -> Optio
 
 fn changed((old, was): (&Part<'_>, &Line), (new, is): (&Part<'_>, &Line)) -> Reason {
     let has = |part: &Part<'_>, of: &Part<'_>, line: &Line| {
-        part.said.fixed.iter().any(|other| is_same((part, other), (of, line)))
+        part.fixed().iter().any(|other| is_same((part, other), (of, line)))
     };
     match (has(new, old, was), has(old, new, is)) {
         (true, true) => Reason::at(new, Some(is), "the order of the lines is another"),
@@ -75,14 +78,19 @@ fn is_same_word((a, left): (&Part<'_>, &Word), (b, right): (&Part<'_>, &Word)) -
 impl Reason {
     /// About a line of a section, or about the section.
     pub(super) fn at(part: &Part<'_>, line: Option<&Line>, why: &str) -> Self {
-        let shown = line.or(part.said.fixed.first().copied());
+        let shown = line.or(part.fixed().first().copied());
         Self {
             file: part.place.file,
-            section: part.said.title.clone(),
+            section: part.title(),
             line: shown.map_or(0, |line| part.place.lines_before + line.number),
             directive: shown.map_or("", |line| part.source(line).trim()).to_owned(),
             why: why.to_owned(),
         }
+    }
+
+    /// About a pool in which a server's name stands twice.
+    pub(super) fn of_twins(part: &Part<'_>) -> Self {
+        Self::at(part, None, "a server's name stands there twice, which HAProxy refuses")
     }
 
     /// About no single line.

@@ -247,7 +247,9 @@ pub(super) fn add_command(
 
 /// The address that a command can set.
 pub(super) fn fixed_address(member: &Member<'_>) -> Option<SocketAddr> {
-    let address = Address::parse(member.written);
-    let is_plain = matches!(address.family.as_deref(), None | Some("ipv4" | "ipv6"));
-    address.socket_addr().filter(|_| is_plain)
+    Address::plain(member.written).or_else(|| {
+        let address = Address::parse(member.written);
+        let is_ip = matches!(address.family.as_deref(), None | Some("ipv4" | "ipv6"));
+        address.socket_addr().filter(|_| is_ip)
+    })
 }

@@ -1,24 +1,32 @@
 //! A configuration cut in two: the servers of its pools, which commands can change, and every other line, which
 //! only a reload can.
 //!
-//! In: files in load order, or some of their parts; see [`read`]. Out: a [`Layout`]. Where the text alone does not say what
+//! In: files in load order, or some of their parts; see [`outline`]. Out: a [`Layout`]. Where the text alone does not say what
 //! holds, the more careful reading is taken: a server in an `.if` block, one with an environment variable and a
 //! `server-template` are fixed lines, and servers of those names are never touched. Nothing fails.
+//!
+//! A section is [read](section) when it is looked at: what two layouts have in common is read once, and close to where it
+//! is planned with.
 
-mod read;
+mod outline;
+mod section;
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use haproxy_cfg::{Document, Line, ServerTemplate, Word};
+use haproxy_cfg::{Document, Line, Section, ServerTemplate, Word};
 
 use super::options::{Changeable, ServerOptions, Unknown};
 
 /// Up to so many servers, looking through all is quicker than an index.
 const SMALL: usize = 12;
 
+/// What separates words of a plain line.
+const SPACE: [char; 5] = [' ', '\t', '\r', '\u{b}', '\u{c}'];
+
 /// A whole configuration.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Layout<'d> {
     /// Preambles and sections, in load order.
     pub(super) parts: Vec<Part<'d>>,
@@ -26,17 +34,17 @@ pub(super) struct Layout<'d> {
     pools: Vec<usize>,
     /// Where the pool of each name is in `parts`.
     index: HashMap<&'d str, usize>,
-    /// The first thing that stands there twice, which HAProxy refuses.
-    pub(super) twice: Option<String>,
+    /// The first pool whose name stands there twice, which HAProxy refuses.
+    pub(super) twice: Option<&'d str>,
 }
 
 /// A section, or what stands before the first of a document.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Part<'d> {
     /// Where it stands.
     pub(super) place: Place,
     /// What it says. Two layouts share what they have in common.
-    pub(super) said: Rc<Said<'d>>,
+    said: Rc<Said<'d>>,
 }
 
 /// Where a part stands.
@@ -49,26 +57,31 @@ pub(super) struct Place {
 }
 
 /// What a part says, wherever it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Said<'d> {
     /// The text that its lines are of; `None` where there is none.
     document: Option<&'d Document>,
-    /// What it was read with.
+    /// `None` for what stands before the first section.
+    section: Option<&'d Section>,
     around: Around<'d>,
-    /// How the section is called in a message; empty for a preamble.
-    pub(super) title: String,
-    /// The lines that only a reload changes, in order, the header first.
+    reading: OnceCell<Reading<'d>>,
+}
+
+/// What holds where a part begins.
+#[derive(Debug, Clone, Default)]
+struct Around<'d> {
+    inherited: Rc<Settings<'d>>,
+    /// How many `.if` are open.
+    depth: usize,
+}
+
+/// The lines of a part, cut in two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading<'d> {
+    /// Those that only a reload changes, in order, the header first.
     pub(super) fixed: Vec<&'d Line>,
     /// Its servers, and what holds for them; of a part that is no pool, the settings only.
     pub(super) pool: Pool<'d>,
-}
-
-/// What holds where a section begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Around<'d> {
-    inherited: Rc<Settings<'d>>,
-    /// It stands in an `.if` block.
-    is_conditional: bool,
 }
 
 /// The servers of a `backend` or `listen` section.
@@ -80,8 +93,8 @@ pub(super) struct Pool<'d> {
     pub(super) servers: Vec<Member<'d>>,
     /// Where each name is in `servers`; empty where there are few.
     index: HashMap<&'d str, usize>,
-    /// A name stands there twice.
-    has_twins: bool,
+    /// A name stands there twice, which HAProxy refuses.
+    pub(super) has_twins: bool,
     fixed_names: HashSet<&'d str>,
     templates: Vec<ServerTemplate<'d>>,
     /// A name of a server is not known, so that no server can be said not to be in the pool.
@@ -101,6 +114,8 @@ pub(super) struct Member<'d> {
     pub(super) options: &'d [Word],
     /// The options as they stand in the text.
     source: &'d str,
+    /// The text says all of them.
+    is_plain: bool,
     /// The line's number in its part, from 1.
     pub(super) line: usize,
     /// Its place among the pool's servers, from 0.
@@ -129,24 +144,6 @@ pub(super) struct Settings<'d> {
 }
 
 impl<'d> Layout<'d> {
-    /// What commands can change of each server, pool by pool; `None` where not all of its options are known. Most lines
-    /// say what the one before said.
-    pub(super) fn changeable(&self) -> Vec<Vec<Option<Changeable>>> {
-        let mut last: Option<(&Pool<'d>, &Member<'d>, Option<Changeable>)> = None;
-        let mut all = Vec::with_capacity(self.pools.len());
-        for pool in self.pools().map(Part::pool) {
-            let mut servers = Vec::with_capacity(pool.servers.len());
-            for member in &pool.servers {
-                let known = last.filter(|(before, other, _)| pool.shares(member, (before, other)));
-                let changeable = known.map_or_else(|| pool.changeable(member), |(.., known)| known);
-                last = Some((pool, member, changeable));
-                servers.push(changeable);
-            }
-            all.push(servers);
-        }
-        all
-    }
-
     /// The parts that have servers for traffic, in order.
     pub(super) fn pools(&self) -> impl Iterator<Item = &Part<'d>> {
         self.pools.iter().map(|at| &self.parts[*at])
@@ -159,7 +156,29 @@ impl<'d> Layout<'d> {
 
     /// The same, to be changed in this layout only.
     pub(super) fn pool_mut(&mut self, name: &str) -> Option<&mut Pool<'d>> {
-        self.index.get(name).map(|at| &mut Rc::make_mut(&mut self.parts[*at].said).pool)
+        let at = *self.index.get(name)?;
+        Rc::make_mut(&mut self.parts[at].said).pool_mut()
+    }
+}
+
+/// What commands can change of servers. Most lines say what the one before said.
+#[derive(Default)]
+pub(super) struct Known<'d> {
+    last: Option<(Likeness<'d>, Option<Changeable>)>,
+}
+
+impl<'d> Known<'d> {
+    /// What commands can change of each server of the pool; `None` where not all of its options are known.
+    pub(super) fn changeable(&mut self, pool: &Pool<'d>) -> Vec<Option<Changeable>> {
+        pool.servers.iter().map(|member| self.of(pool, member)).collect()
+    }
+
+    fn of(&mut self, pool: &Pool<'d>, member: &Member<'d>) -> Option<Changeable> {
+        let likeness = pool.likeness(member);
+        let known = self.last.as_ref().filter(|(last, _)| likeness.is_same(last)).map(|(_, known)| *known);
+        let changeable = known.unwrap_or_else(|| pool.changeable(member));
+        self.last = Some((likeness, changeable));
+        changeable
     }
 }
 
@@ -170,6 +189,12 @@ impl<'d> Pool<'d> {
             return self.servers.iter().find(|member| member.name == name);
         }
         self.index.get(name).map(|at| &self.servers[*at])
+    }
+
+    /// The server that has the name of a member of another reading of the pool, mostly at the same place.
+    pub(super) fn counterpart(&self, member: &Member<'_>) -> Option<&Member<'d>> {
+        let same_place = self.servers.get(member.at).filter(|mine| mine.name == member.name);
+        same_place.or_else(|| self.server(member.name))
     }
 
     /// Whether a line that commands cannot change declares the server.
@@ -187,26 +212,26 @@ impl<'d> Pool<'d> {
         Changeable::read(self.lists(member))
     }
 
-    /// Whether a server of this pool has the options that one of this or another pool has: the same words, but for the
-    /// number after `id`, after the same `default-server` lines, as pools have that one `defaults` section or loop gives
-    /// them.
-    fn shares(&self, member: &Member<'_>, (pool, other): (&Pool<'_>, &Member<'_>)) -> bool {
-        let mine = &self.settings.default_server[..member.defaults];
-        let theirs = &pool.settings.default_server[..other.defaults];
-        mine.len() == theirs.len()
-            && mine.iter().zip(theirs).all(|(mine, theirs)| std::ptr::eq(*mine, *theirs))
-            && (member.source == other.source || differ_in_id_only(member.source, other.source))
+    /// What decides what commands can change of it.
+    fn likeness(&self, member: &Member<'d>) -> Likeness<'d> {
+        let own = member.is_plain.then(|| around_id(member.source));
+        Likeness { settings: self.settings.clone(), defaults: member.defaults, own }
     }
 
     /// Whether the option is on; `false` where it is not known.
     pub(super) fn is_on(&self, member: &Member<'d>, option: &str) -> bool {
-        let mut words = self.lists(member).flatten();
-        words.any(|word| word.value == option)
+        let mut shared = self.defaults(member).iter().copied().flatten();
+        (member.names(option) || shared.any(|word| word.value == option))
             && self.options(member).is_ok_and(|options| options.has(option))
     }
 
+    /// The `default-server` lines that hold for it.
+    fn defaults(&self, member: &Member<'d>) -> &[&'d [Word]] {
+        &self.settings.default_server[..member.defaults]
+    }
+
     fn lists(&self, member: &Member<'d>) -> impl Iterator<Item = &'d [Word]> {
-        self.settings.default_server[..member.defaults].iter().copied().chain([member.options])
+        self.defaults(member).iter().copied().chain([member.options])
     }
 
     /// Forgets the server that was taken last.
@@ -224,6 +249,14 @@ impl Member<'_> {
         self.options.get(at + 1)?.value.parse().ok()
     }
 
+    /// Whether a word of its own options is this one.
+    fn names(&self, option: &str) -> bool {
+        if self.is_plain {
+            return self.source.contains(option) && self.source.split(SPACE).any(|word| word == option);
+        }
+        self.options.iter().any(|word| word.value == option)
+    }
+
     /// Whether both have the same words after their addresses, and the same `default-server` lines before them.
     pub(super) fn says_the_same(&self, other: &Member<'_>) -> bool {
         let (mine, theirs) = (self.options, other.options);
@@ -237,25 +270,58 @@ impl Member<'_> {
     }
 }
 
-/// Whether two texts of options are the same but for the numbers after `id`. One that is quoted is taken for another.
-fn differ_in_id_only(mine: &str, theirs: &str) -> bool {
-    around_id(mine).is_some_and(|around| around_id(theirs) == Some(around))
+/// What commands can change of servers is the same where this is: the same words, but for the number after `id`, after the same
+/// `default-server` lines, as pools have that one `defaults` section or loop gives them.
+struct Likeness<'d> {
+    settings: Rc<Settings<'d>>,
+    /// How many of the `default-server` lines.
+    defaults: usize,
+    /// `None` where the text does not say all.
+    own: Option<(&'d str, Option<&'d str>)>,
 }
 
-/// What stands before and after the number of an `id`, in a text without quotes.
-fn around_id(source: &str) -> Option<(&str, &str)> {
-    let number = if source.starts_with("id ") { 3 } else { source.find(" id ")? + 4 };
+impl Likeness<'_> {
+    fn is_same(&self, other: &Self) -> bool {
+        self.own.is_some() && self.own == other.own && self.has_defaults_of(other)
+    }
+
+    fn has_defaults_of(&self, other: &Self) -> bool {
+        let [mine, theirs] = [self, other].map(|it| &it.settings.default_server[..it.defaults]);
+        let mut lines = mine.iter().zip(theirs);
+        mine.len() == theirs.len() && lines.all(|(mine, theirs)| std::ptr::eq(*mine, *theirs))
+    }
+}
+
+/// What stands before and after the number of an `id`, in plain options; where there is none, all of it, and nothing.
+fn around_id(source: &str) -> (&str, Option<&str>) {
+    let number = if source.starts_with("id ") { Some(3) } else { source.find(" id ").map(|at| at + 4) };
+    let Some(number) = number else { return (source, None) };
     let digits = source[number..].bytes().take_while(u8::is_ascii_digit).count();
-    let (before, after) = (&source[..number], &source[number + digits..]);
-    let is_quoted = memchr::memchr3(b'"', b'\'', b'\\', source.as_bytes()).is_some();
+    let after = &source[number + digits..];
     let is_whole = digits > 0 && (after.is_empty() || after.starts_with(' '));
-    (is_whole && !is_quoted).then_some((before, after))
+    if is_whole { (&source[..number], Some(after)) } else { (source, None) }
 }
 
 impl<'d> Part<'d> {
+    /// The keyword and the name of its section; nothing of what stands before the first.
+    pub(super) fn heading(&self) -> (&'d str, Option<&'d str>) {
+        self.said.section.map_or(("", None), |section| (section.keyword, section.name.as_deref()))
+    }
+
+    /// How the section is called in a message; empty for a preamble.
+    pub(super) fn title(&self) -> String {
+        let (keyword, name) = self.heading();
+        name.map_or_else(|| keyword.to_owned(), |name| format!("{keyword} {name}"))
+    }
+
+    /// The lines that only a reload changes, in order, the header first.
+    pub(super) fn fixed(&self) -> &[&'d Line] {
+        &self.said.reading().fixed
+    }
+
     /// Its servers, and what holds for them.
     pub(super) fn pool(&self) -> &Pool<'d> {
-        &self.said.pool
+        &self.said.reading().pool
     }
 
     /// Whether both are one in memory, and stand in the same file.
@@ -279,28 +345,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_differ_in_their_id_only_are_shared() {
+    fn options_that_differ_in_their_id_only_are_alike() {
         let same = [
             ("id 1", "id 22"),
             ("id 1 check", "id 22 check"),
             ("check id 1 weight 2", "check id 7 weight 2"),
+            ("check", "check"),
+            ("id x", "id x"),
         ];
         for (mine, theirs) in same {
-            assert!(differ_in_id_only(mine, theirs), "{mine}, {theirs}");
+            assert_eq!(around_id(mine), around_id(theirs), "{mine}, {theirs}");
         }
         let others = [
-            ("check", "check"),
+            ("check", "backup"),
             ("id 1 weight 1", "id 1 weight 2"),
             ("weight 1 id 1", "weight 2 id 1"),
             ("id 1", "id 1 check"),
-            ("id x", "id x"),
             ("id 1x", "id 2x"),
-            ("id ", "id "),
-            ("sni 'a id 1'", "sni 'a id 2'"),
-            ("sni a\\ id 1", "sni a\\ id 2"),
+            ("id x", "id 1"),
+            ("id ", "id 1"),
+            ("id", "id 1"),
         ];
         for (mine, theirs) in others {
-            assert!(!differ_in_id_only(mine, theirs), "{mine}, {theirs}");
+            assert_ne!(around_id(mine), around_id(theirs), "{mine}, {theirs}");
         }
     }
 }

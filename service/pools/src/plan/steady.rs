@@ -22,7 +22,7 @@ impl Turn<'_> {
     ) -> Needed<()> {
         let subject = Subject { backend: view.wanted.name, name: member.name, observed: server };
         let begun = self.situation.memory.server(subject.backend, subject.name);
-        let loaded = view.loaded.and_then(|pool| Some((pool, pool.server(subject.name)?)));
+        let loaded = view.loaded.and_then(|pool| Some((pool, pool.counterpart(member)?)));
         let wish = self.situation.wishes.get(subject.backend, subject.name);
         let theirs = self.set_by_hand(subject);
         let is_nobodys = begun.is_none() && self.situation.is_unsure && theirs.len() < Setting::KINDS;

@@ -81,14 +81,17 @@ impl<'a> Turn<'a> {
 impl Turn<'_> {
     /// Plans for one pool: first what makes servers serve, then what takes them out.
     /// `changeable`: what commands can change of each wanted server.
-    pub(super) fn pool(
+    pub(super) fn pool<'d>(
         &mut self,
-        loaded: Option<&Part<'_>>,
-        part: &Part<'_>,
+        loaded: Option<&Part<'d>>,
+        part: &Part<'d>,
         changeable: Vec<Option<Changeable>>,
     ) -> Needed<()> {
         let nothing = BTreeMap::new();
         let (situation, wanted) = (self.situation, part.pool());
+        if wanted.has_twins {
+            return Err(Reason::of_twins(part));
+        }
         let observed = situation.observed.pools.get(wanted.name).unwrap_or(&nothing);
         if wanted.settings.disabled {
             return Ok(());
@@ -104,7 +107,8 @@ impl Turn<'_> {
         }
         self.joins_ready = false;
         self.join(&view, &missing)?;
-        for (name, server) in view.observed {
+        let is_complete = view.observed.len() + missing.len() == wanted.servers.len();
+        for (name, server) in view.observed.iter().filter(|_| !is_complete) {
             if view.wanted.server(name).is_none() && self.may_leave(&view, name) {
                 self.leave(&view, Subject { backend: wanted.name, name, observed: server })?;
             }
