@@ -79,6 +79,8 @@ struct Rig {
     reloads: Vec<Reason>,
     /// A person set something.
     is_touched: bool,
+    /// Servers that a person set ready, and that weir did not set otherwise since.
+    let_in: BTreeSet<String>,
     causes: BTreeMap<SocketAddr, Cause>,
     wished: BTreeMap<(String, String), super::Wish>,
     /// The pools whose requests are held.
@@ -107,6 +109,7 @@ impl Rig {
             done,
             reloads: Vec::new(),
             is_touched: false,
+            let_in: BTreeSet::new(),
             causes: BTreeMap::new(),
             wished: BTreeMap::new(),
             wakes: BTreeMap::new(),
@@ -209,10 +212,14 @@ impl Rig {
         assert!(may_be_empty || self.world.serving(backend) > 0, "emptied by {}", step.command);
         let is_unseen = self.world.get(&path).is_some_and(Server::serves_unseen);
         let may_be = was_unseen
+            || self.let_in.contains(&path)
             || self.is_wished_out(&path)
             || self.was_good_where_it_is(&path)
             || !self.others_served(&path);
         assert!(may_be || !is_unseen, "in traffic unseen: {}", step.command);
+        if !step.command.contains(" weight ") && !step.command.contains(" maxconn ") {
+            self.let_in.remove(&path);
+        }
         let is_accepted = step.expects.accepts(&reply);
         if is_accepted {
             assert!(self.done.insert(step.command.clone()), "sent twice: {}", step.command);
@@ -279,11 +286,18 @@ impl Rig {
             Event::SomebodyDeletes(n) => {
                 let Some(key) = nth(&self.world, *n) else { return };
                 self.world.servers.remove(&key);
+                self.let_in.remove(&format!("{}/{}", key.0, key.1));
             }
             Event::SomebodySets(n, state) => {
                 let Some((backend, name)) = nth(&self.world, *n) else { return };
                 self.is_touched = true;
-                self.world.execute(&format!("set server {backend}/{name} state {state}"));
+                let path = format!("{backend}/{name}");
+                self.world.execute(&format!("set server {path} state {state}"));
+                if *state == "ready" {
+                    self.let_in.insert(path)
+                } else {
+                    self.let_in.remove(&path)
+                };
             }
             Event::SomebodyReloads => {
                 self.world.load(&self.loaded);
@@ -460,4 +474,20 @@ proptest! {
         let is_answer = |reason: &Reason| is_undone && reason.why.ends_with("it has no effect");
         prop_assert!(rig.reloads.iter().all(is_answer), "{:?}", rig.reloads);
     }
+}
+
+/// A person lets a server in that was not checked yet and has no weight, in the moment in which the configuration gives it one.
+#[test]
+fn who_lets_a_server_in_that_was_not_seen_is_taken_at_their_word() {
+    let spec = |address, weight, disabled| Spec { address, weight, maxconn: 0, disabled };
+    let wish = |second| Event::Want(Wish::from([(1, spec(1, 1, false)), (2, second)]), Wish::new());
+    let mut rig = Rig::new([Wish::new(), Wish::new()], &[], false);
+    rig.happens(&wish(spec(4, 0, true)));
+    rig.turn(usize::MAX);
+    rig.happens(&wish(spec(4, 1, false)));
+    rig.happens(&Event::SomebodySets(1, "ready"));
+    let last = rig.settle();
+    rig.check(&last);
+    let server = &rig.world.get("p0/s2").unwrap().state;
+    assert_eq!((server.admin, server.weight), (Admin::Ready, 1));
 }
