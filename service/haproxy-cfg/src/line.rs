@@ -62,7 +62,7 @@ impl Line {
 }
 
 /// The words of a plain line, as pieces of the text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlainWords<'t> {
     rest: &'t str,
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::document::Document;
 use crate::lexer::lex;
+use crate::line::is_space;
 use crate::section::{Section, is_keyword};
 
 /// One configuration file in parts. A clone costs nothing.
@@ -245,15 +246,13 @@ fn first_line(text: &str) -> &str {
     text.split_inclusive('\n').next().unwrap_or_default()
 }
 
-/// What separates words, and the line feed.
-const SPACE: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
-
 /// Whether the line opens a section, mostly without reading all of it.
 fn opens(line: &str) -> bool {
-    let word = line.trim_start_matches(SPACE);
+    let is_space = |character: char| u8::try_from(character).is_ok_and(is_space);
+    let word = line.trim_start_matches(is_space);
     let end = word.find(|character: char| !character.is_ascii_alphanumeric() && character != '-');
     let (word, after) = word.split_at(end.unwrap_or(word.len()));
-    if after.is_empty() || after.starts_with(SPACE) {
+    if after.is_empty() || after.starts_with(is_space) {
         return is_keyword(word);
     }
     // What is quoted or escaped may still spell a keyword.

@@ -15,15 +15,12 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use haproxy_cfg::{Document, Line, Section, ServerTemplate, Word};
+use haproxy_cfg::{Document, Line, PlainWords, Section, ServerTemplate, Word};
 
 use super::options::{Changeable, ServerOptions, Unknown};
 
 /// Up to so many servers, looking through all is quicker than an index.
 const SMALL: usize = 12;
-
-/// What separates words of a plain line.
-const SPACE: [char; 5] = [' ', '\t', '\r', '\u{b}', '\u{c}'];
 
 /// A whole configuration.
 #[derive(Debug, Default)]
@@ -112,10 +109,8 @@ pub(super) struct Member<'d> {
     pub(super) written: &'d str,
     /// What follows the address.
     pub(super) options: &'d [Word],
-    /// The options as they stand in the text.
-    source: &'d str,
-    /// The text says all of them.
-    is_plain: bool,
+    /// The same, as pieces of the text, which lie closer together; `None` where the text alone does not say them.
+    plain: Option<PlainWords<'d>>,
     /// The line's number in its part, from 1.
     pub(super) line: usize,
     /// Its place among the pool's servers, from 0.
@@ -214,7 +209,7 @@ impl<'d> Pool<'d> {
 
     /// What decides what commands can change of it.
     fn likeness(&self, member: &Member<'d>) -> Likeness<'d> {
-        let own = member.is_plain.then(|| around_id(member.source));
+        let own = member.plain.as_ref().map(|words| around_id(words.as_str()));
         Likeness { settings: self.settings.clone(), defaults: member.defaults, own }
     }
 
@@ -251,22 +246,25 @@ impl Member<'_> {
 
     /// Whether a word of its own options is this one.
     fn names(&self, option: &str) -> bool {
-        if self.is_plain {
-            return self.source.contains(option) && self.source.split(SPACE).any(|word| word == option);
+        match &self.plain {
+            Some(words) => words.clone().any(|word| word == option),
+            None => self.options.iter().any(|word| word.value == option),
         }
-        self.options.iter().any(|word| word.value == option)
     }
 
     /// Whether both have the same words after their addresses, and the same `default-server` lines before them.
     pub(super) fn says_the_same(&self, other: &Member<'_>) -> bool {
-        let (mine, theirs) = (self.options, other.options);
-        let mut words = mine.iter().zip(theirs);
-        // The text is one comparison, and lies closer together than the words.
-        let is_shared = || std::ptr::eq(mine, theirs);
-        if self.defaults != other.defaults || is_shared() || self.source == other.source {
-            return self.defaults == other.defaults;
-        }
-        mine.len() == theirs.len() && words.all(|(mine, theirs)| mine.value == theirs.value)
+        self.defaults == other.defaults && (self.reads_as(other) || self.has_words_of(other))
+    }
+
+    /// Whether the text is the same, which is one comparison.
+    fn reads_as(&self, other: &Member<'_>) -> bool {
+        std::ptr::eq(self.options, other.options) || (self.plain.is_some() && self.plain == other.plain)
+    }
+
+    fn has_words_of(&self, other: &Member<'_>) -> bool {
+        let mut words = self.options.iter().zip(other.options);
+        self.options.len() == other.options.len() && words.all(|(mine, theirs)| mine.value == theirs.value)
     }
 }
 

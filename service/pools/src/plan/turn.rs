@@ -89,6 +89,7 @@ impl Turn<'_> {
     ) -> Needed<()> {
         let nothing = BTreeMap::new();
         let (situation, wanted) = (self.situation, part.pool());
+        // What is shared was not read to be compared.
         if wanted.has_twins {
             return Err(Reason::of_twins(part));
         }

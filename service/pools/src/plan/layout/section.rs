@@ -55,7 +55,7 @@ impl<'d> Said<'d> {
         let mut plain = document.plain_words(line);
         let keyword = plain.as_mut().map_or_else(|| line.keyword(), Iterator::next);
         match keyword {
-            Some("server") if is_pool => return pool.take(document, (line, plain), *depth > 0),
+            Some("server") if is_pool => return pool.take(line, plain, *depth > 0),
             Some("server-template") if is_pool => pool.take_template(line),
             Some(keyword) if keyword.starts_with('.') => *depth = depth_after(*depth, [line]),
             _ => Settings::take(&mut pool.settings, line, *depth > 0),
@@ -80,27 +80,19 @@ fn says_something(line: &Line) -> bool {
 impl<'d> Pool<'d> {
     /// Takes a `server` line; returns whether it is one that commands can change.
     /// `plain`: the words behind the keyword, if the text alone says them.
-    fn take(
-        &mut self,
-        document: &'d Document,
-        (line, plain): (&'d Line, Option<PlainWords<'d>>),
-        is_conditional: bool,
-    ) -> bool {
+    fn take(&mut self, line: &'d Line, plain: Option<PlainWords<'d>>, is_conditional: bool) -> bool {
         let [_, name, address, options @ ..] = line.words.as_slice() else { return false };
         if is_conditional || !(plain.is_some() || is_certain(line)) {
             self.has_unknown_names |= name.environment;
             self.fixed_names.insert(&name.value);
             return false;
         }
-        let is_plain = plain.is_some();
-        let (name, written, source) = plain.and_then(server_in).unwrap_or_else(|| {
-            let source =
-                options.first().zip(options.last()).map(|(first, last)| first.range.start..last.range.end);
-            let source = source.map_or("", |range| &document.text()[range]);
-            (&*name.value, &*address.value, source)
-        });
+        let (name, written, plain) = match plain.and_then(server_in) {
+            Some((name, address, options)) => (name, address, Some(options)),
+            None => (name.value.as_str(), address.value.as_str(), None),
+        };
         let (at, defaults, line) = (self.servers.len(), self.settings.default_server.len(), line.number);
-        self.servers.push(Member { name, written, options, source, is_plain, line, at, defaults });
+        self.servers.push(Member { name, written, options, plain, line, at, defaults });
         true
     }
 
@@ -113,7 +105,7 @@ impl<'d> Pool<'d> {
     /// Takes one more server, which no file names: the only line of `document`. Returns whether it is one that commands
     /// can change.
     pub(in super::super) fn add_server(&mut self, document: &'d Document) -> bool {
-        let is_taken = document.lines().first().is_some_and(|line| self.take(document, (line, None), false));
+        let is_taken = document.lines().first().is_some_and(|line| self.take(line, None, false));
         self.index();
         is_taken
     }
@@ -131,10 +123,10 @@ impl<'d> Pool<'d> {
     }
 }
 
-/// The name, the address and the options of a server.
-fn server_in(mut words: PlainWords<'_>) -> Option<(&str, &str, &str)> {
+/// The name and the address of a server, and its options.
+fn server_in(mut words: PlainWords<'_>) -> Option<(&str, &str, PlainWords<'_>)> {
     let (name, address) = (words.next(), words.next());
-    Some((name?, address?, words.as_str()))
+    Some((name?, address?, words))
 }
 
 impl<'d> Settings<'d> {
