@@ -254,6 +254,14 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    #[test]
+    fn the_help_names_the_usual_places() {
+        let help = refused("weir servers --help");
+        for place in [crate::config::CONTROL_SOCKET, crate::config::HTTP_ADDRESS] {
+            assert!(help.contains(&format!("[default: {place}]")), "{help}");
+        }
+    }
+
     /// What is said of a command line that is wrong.
     fn refused(line: &str) -> String {
         Cli::try_parse_from(line.split(' ')).unwrap_err().to_string()
