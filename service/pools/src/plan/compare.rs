@@ -6,7 +6,7 @@
 use haproxy_cfg::{Line, Word};
 
 use super::Reason;
-use super::layout::{Layout, Part};
+use super::layout::{Layout, Member, Part};
 
 /// The first difference that only a reload brings in force.
 pub(super) fn difference<'d>(loaded: &Layout<'d>, wanted: &Layout<'d>) -> Option<Reason> {
@@ -31,8 +31,8 @@ fn part_difference<'d>(old: &Part<'d>, new: &Part<'d>, wanted: &Layout<'d>) -> O
         let moved = || Reason::at(new, None, "the section is new, or stands in another place");
         return Some(if stays { moved() } else { Reason::at(old, None, "the section is gone") });
     }
-    if new.pool().has_twins {
-        return Some(Reason::of_twins(new));
+    if let Some(twin) = new.pool().twin() {
+        return Some(Reason::of_twin(new, twin));
     }
     let same = |(old_line, new_line): &(&&Line, &&Line)| is_same((old, old_line), (new, new_line));
     let (old_lines, new_lines) = (old.fixed(), new.fixed());
@@ -88,9 +88,13 @@ impl Reason {
         }
     }
 
-    /// About a pool in which a server's name stands twice.
-    pub(super) fn of_twins(part: &Part<'_>) -> Self {
-        Self::at(part, None, "a server's name stands there twice, which HAProxy refuses")
+    /// About a server that has the name of another of its pool.
+    pub(super) fn of_twin(part: &Part<'_>, twin: &Member<'_>) -> Self {
+        let mut reason =
+            Self::at(part, None, "the pool has a server of that name already, and HAProxy refuses it twice");
+        reason.line = part.place.lines_before + twin.line;
+        reason.directive = format!("server {} {}", twin.name, twin.written);
+        reason
     }
 
     /// About no single line.

@@ -288,7 +288,21 @@ fn other_lines_need_a_reload_that_names_them() {
     let more = format!("{BASE}backend new\n");
     assert_eq!(reason(BASE, &more), "backend new, line 12, `backend new`: the section is new");
     assert_eq!(reason(&more, BASE), "backend new, line 12, `backend new`: the section is gone");
-    assert!(reason(BASE, &format!("{BASE} server a 10.0.0.1:80\n")).contains("twice"));
+}
+
+#[test]
+fn a_name_that_stands_twice_in_a_pool_is_named_where_it_stands_again() {
+    for more in [0, 20] {
+        let other = |n| format!(" server o{n} 10.0.1.{n}:80\n");
+        let others: Vec<String> = (0..more).map(other).collect();
+        let again = format!("{BASE}{} server a 10.0.0.9:80\n", others.concat());
+        let expected = format!(
+            "backend web, line {}, `server a 10.0.0.9:80`: the pool has a server of that name already, and HAProxy \
+             refuses it twice",
+            12 + more
+        );
+        assert_eq!(reason(BASE, &again), expected);
+    }
 }
 
 #[test]

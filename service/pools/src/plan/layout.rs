@@ -90,8 +90,8 @@ pub(super) struct Pool<'d> {
     pub(super) servers: Vec<Member<'d>>,
     /// Where each name is in `servers`; empty where there are few.
     index: HashMap<&'d str, usize>,
-    /// A name stands there twice, which HAProxy refuses.
-    pub(super) has_twins: bool,
+    /// Which of `servers` has the name of one before it, which HAProxy refuses.
+    twin: Option<usize>,
     fixed_names: HashSet<&'d str>,
     templates: Vec<ServerTemplate<'d>>,
     /// A name of a server is not known, so that no server can be said not to be in the pool.
@@ -184,6 +184,11 @@ impl<'d> Pool<'d> {
             return self.servers.iter().find(|member| member.name == name);
         }
         self.index.get(name).map(|at| &self.servers[*at])
+    }
+
+    /// A server that has the name of another, which HAProxy refuses.
+    pub(super) fn twin(&self) -> Option<&Member<'d>> {
+        self.twin.map(|at| &self.servers[at])
     }
 
     /// The server that has the name of a member of another reading of the pool, mostly at the same place.

@@ -90,8 +90,8 @@ impl Turn<'_> {
         let nothing = BTreeMap::new();
         let (situation, wanted) = (self.situation, part.pool());
         // What is shared was not read to be compared.
-        if wanted.has_twins {
-            return Err(Reason::of_twins(part));
+        if let Some(twin) = wanted.twin() {
+            return Err(Reason::of_twin(part, twin));
         }
         let observed = situation.observed.pools.get(wanted.name).unwrap_or(&nothing);
         if wanted.settings.disabled {
@@ -108,8 +108,11 @@ impl Turn<'_> {
         }
         self.joins_ready = false;
         self.join(&view, &missing)?;
-        let is_complete = view.observed.len() + missing.len() == wanted.servers.len();
-        for (name, server) in view.observed.iter().filter(|_| !is_complete) {
+        // Then all that are there are wanted, as no name stands there twice.
+        if view.observed.len() + missing.len() == wanted.servers.len() {
+            return Ok(());
+        }
+        for (name, server) in view.observed {
             if view.wanted.server(name).is_none() && self.may_leave(&view, name) {
                 self.leave(&view, Subject { backend: wanted.name, name, observed: server })?;
             }

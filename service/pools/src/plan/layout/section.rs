@@ -112,14 +112,15 @@ impl<'d> Pool<'d> {
 
     /// Makes servers quick to find.
     fn index(&mut self) {
-        if self.servers.len() <= SMALL {
-            let is_known =
-                |at: usize| self.servers[..at].iter().any(|other| other.name == self.servers[at].name);
-            self.has_twins = (1..self.servers.len()).any(is_known);
-        } else {
-            self.index = self.servers.iter().map(|member| (member.name, member.at)).collect();
-            self.has_twins = self.index.len() < self.servers.len();
+        let servers = &self.servers;
+        if servers.len() > SMALL {
+            self.index = servers.iter().rev().map(|member| (member.name, member.at)).collect();
         }
+        let first = |name| match servers.len() {
+            0..=SMALL => servers.iter().position(|member| member.name == name),
+            _ => self.index.get(name).copied(),
+        };
+        self.twin = servers.iter().position(|member| first(member.name) != Some(member.at));
     }
 }
 
